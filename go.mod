@@ -1,0 +1,26 @@
+module github.com/confidential-token-broker/ctb
+
+go 1.26.0
+
+require (
+	github.com/fsnotify/fsnotify v1.10.1 // tells when a rule file has changed
+	github.com/fxamacker/cbor/v2 v2.9.6 // what evidence binds to a key is deterministic CBOR
+	github.com/go-json-experiment/json v0.0.0-20260820222146-c27c302e5fc3 // JSON of outside origin: duplicate names refused, names case-sensitive
+	github.com/goccy/go-yaml v1.19.2 // configurations and policies: strict, errors with line and column
+	github.com/spf13/cobra v1.10.2 // the command line of ctb, with its completion
+	github.com/spf13/pflag v1.0.9 // the flags of cobra, for types of our own
+	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d // CA roots that do not come from the host's files
+)
+
+require (
+	// Tests alone need these; no program links them.
+	github.com/go-jose/go-jose/v4 v4.1.8 // oracle of internal/jose
+	github.com/rogpeppe/go-internal v1.16.0 // scripts that run the programs as users do
+)
+
+require (
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/x448/float16 v0.8.4 // indirect
+	golang.org/x/sys v0.26.0 // indirect
+	golang.org/x/tools v0.26.0 // indirect
+)

@@ -1,0 +1,96 @@
+package jose
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// EachMember calls f for each member of the JSON object in data, in order. The
+// whole text is checked: valid UTF-8, and no name twice in any object, so that
+// two readers of one text cannot see two meanings. Name and value are views
+// that f must not keep. Errors of f end the walk and come back as they are.
+func EachMember(data []byte, f func(name []byte, value jsontext.Value) error) error {
+	r := readers.Get().(*reader)
+	defer readers.Put(r)
+	r.source = *bytes.NewBuffer(data)
+	r.Reset(&r.source) // the default options refuse duplicate names and invalid UTF-8
+
+	if kind := r.PeekKind(); kind != '{' {
+		if err := r.SkipValue(); err != nil {
+			return JSONError(err)
+		}
+		return errors.New("not a JSON object")
+	}
+	if _, err := r.ReadToken(); err != nil {
+		return JSONError(err)
+	}
+	for r.PeekKind() != '}' {
+		raw, err := r.ReadValue()
+		if err != nil {
+			return JSONError(err)
+		}
+		if r.name, err = jsontext.AppendUnquote(r.name[:0], raw); err != nil {
+			return JSONError(err)
+		}
+		value, err := r.ReadValue()
+		if err != nil {
+			return JSONError(err)
+		}
+		if err := f(r.name, value); err != nil {
+			return err
+		}
+	}
+	if _, err := r.ReadToken(); err != nil {
+		return JSONError(err)
+	}
+	if _, err := r.ReadToken(); err != io.EOF {
+		return fmt.Errorf("not JSON at byte %d: the text goes on behind the object", r.InputOffset())
+	}
+	return nil
+}
+
+// reader is a decoder with what it reads from and where names are unquoted.
+type reader struct {
+	jsontext.Decoder
+	source bytes.Buffer
+	name   []byte
+}
+
+var readers = sync.Pool{New: func() any { return new(reader) }}
+
+// StringValue returns the string in value.
+func StringValue(name []byte, value jsontext.Value) (string, error) {
+	if value.Kind() != '"' {
+		return "", fmt.Errorf("%s has the wrong type, want a string", name)
+	}
+	if bytes.IndexByte(value, '\\') < 0 {
+		return string(value[1 : len(value)-1]), nil // nothing to unescape
+	}
+	s, err := jsontext.AppendUnquote(nil, value)
+	if err != nil {
+		return "", JSONError(err)
+	}
+	return string(s), nil
+}
+
+// JSONError says what is wrong with a JSON text without quoting it.
+func JSONError(err error) error {
+	var syntactic *jsontext.SyntacticError
+	if errors.As(err, &syntactic) {
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			return fmt.Errorf("JSON at byte %d: a member name stands twice", syntactic.ByteOffset)
+		}
+		return fmt.Errorf("not JSON at byte %d", syntactic.ByteOffset)
+	}
+	var semantic *json.SemanticError
+	if errors.As(err, &semantic) && semantic.JSONPointer != "" {
+		return fmt.Errorf("JSON member %s has the wrong type", semantic.JSONPointer)
+	}
+	return errors.New("not a JSON object")
+}
