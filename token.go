@@ -1,0 +1,166 @@
+package ctb
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/confidential-token-broker/ctb/internal/jose"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Token holds the claims of a token. It is shared: do not modify it.
+type Token struct {
+	Issuer    string    // iss
+	Subject   string    // sub
+	ID        string    // jti
+	ClientID  string    // client_id
+	Audience  []string  // aud
+	Scope     []string  // scope: split at spaces (RFC 8693 section 4.2), or an array as it is
+	IssuedAt  time.Time // iat, zero if absent
+	NotBefore time.Time // nbf, zero if absent
+	Expiry    time.Time // exp
+	KeyID     string    // the header's kid
+
+	payload []byte
+}
+
+// UnverifiedToken reads a JSON claims set that no signature vouches for. It
+// serves to ask what would be decided, and never to decide.
+func UnverifiedToken(claims []byte) (*Token, error) {
+	t, err := parseToken(claims)
+	if err != nil {
+		return nil, fmt.Errorf("claims: %w", err)
+	}
+	return t, nil
+}
+
+// Claims decodes the whole claims set into v, as encoding/json would, but that
+// names are case-sensitive.
+func (t *Token) Claims(v any) error { return json.Unmarshal(t.payload, v) }
+
+// Claim returns the JSON text of the claim at path, each step the name of a
+// member. Do not modify it.
+func (t *Token) Claim(path ...string) ([]byte, bool) {
+	value := jsontext.Value(t.payload)
+	for _, step := range path {
+		var ok bool
+		if value, ok = member(value, step); !ok {
+			return nil, false
+		}
+	}
+	return value, true
+}
+
+var errFound = errors.New("found")
+
+// member returns the member of an object. The payload was checked as a whole
+// when it was parsed, so the walk may end where the name is found.
+func member(object jsontext.Value, name string) (value jsontext.Value, ok bool) {
+	err := jose.EachMember(object, func(n []byte, v jsontext.Value) error {
+		if string(n) == name {
+			value = v
+			return errFound
+		}
+		return nil
+	})
+	return value, err == errFound
+}
+
+// parseToken reads a claims set (RFC 7519 section 4.1). Every claim that is
+// used here must be of its type; "exp" must be there.
+func parseToken(payload []byte) (*Token, error) {
+	t := &Token{payload: payload}
+	var hasExpiry bool
+	err := jose.EachMember(payload, func(name []byte, value jsontext.Value) (err error) {
+		switch string(name) {
+		case "iss":
+			t.Issuer, err = jose.StringValue(name, value)
+		case "sub":
+			t.Subject, err = jose.StringValue(name, value)
+		case "jti":
+			t.ID, err = jose.StringValue(name, value)
+		case "client_id":
+			t.ClientID, err = jose.StringValue(name, value)
+		case "aud":
+			t.Audience, err = stringOrArray(name, value)
+		case "scope":
+			t.Scope, err = words(name, value)
+		case "exp":
+			hasExpiry = true
+			t.Expiry, err = numericDate(name, value)
+		case "nbf":
+			t.NotBefore, err = numericDate(name, value)
+		case "iat":
+			t.IssuedAt, err = numericDate(name, value)
+		}
+		return err
+	})
+	if err == nil && !hasExpiry {
+		err = errors.New("exp is missing: a token that never expires is not accepted")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// The instants that a claim can name: those that RFC 3339 can write. Later
+// ones, such as the 2^64-1 of some issuers, mean the latest.
+const (
+	firstSecond = -62135596800
+	lastSecond  = 253402300799
+)
+
+// numericDate reads seconds since 1970, with or without a fraction (RFC 7519 section 2).
+func numericDate(name []byte, text jsontext.Value) (time.Time, error) {
+	if text.Kind() != '0' {
+		return time.Time{}, fmt.Errorf("%s has the wrong type, want a number", name)
+	}
+	if seconds, err := strconv.ParseInt(string(text), 10, 64); err == nil {
+		return time.Unix(min(max(seconds, firstSecond), lastSecond), 0), nil
+	}
+	// A fraction, an exponent or a very large number: within a float's reach, or infinite.
+	seconds, _ := strconv.ParseFloat(string(text), 64)
+	whole, fraction := math.Modf(min(max(seconds, firstSecond), lastSecond))
+	return time.Unix(int64(whole), int64(fraction*1e9)), nil
+}
+
+// words reads a scope: a string of words (RFC 8693 section 4.2), or an array of them.
+func words(name []byte, text jsontext.Value) ([]string, error) {
+	list, err := stringOrArray(name, text)
+	if err == nil && text.Kind() == '"' {
+		return strings.FieldsFunc(list[0], func(c rune) bool { return c == ' ' }), nil
+	}
+	return list, err
+}
+
+func stringOrArray(name []byte, text jsontext.Value) ([]string, error) {
+	switch text.Kind() {
+	case '"':
+		s, err := jose.StringValue(name, text)
+		return []string{s}, err
+	case '[':
+		return stringArray(name, text)
+	}
+	return nil, fmt.Errorf("%s has the wrong type, want a string or an array of strings", name)
+}
+
+func stringArray(name []byte, text jsontext.Value) ([]string, error) {
+	var elements []jsontext.Value
+	if err := json.Unmarshal(text, &elements); err != nil {
+		return nil, jose.JSONError(err)
+	}
+	list := make([]string, len(elements))
+	for i, e := range elements {
+		var err error
+		if list[i], err = jose.StringValue(name, e); err != nil {
+			return nil, fmt.Errorf("%s[%d] has the wrong type, want a string", name, i)
+		}
+	}
+	return list, nil
+}
