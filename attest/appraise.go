@@ -1,0 +1,134 @@
+package attest
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Appraisal is what is known of a key whose evidence is genuine.
+type Appraisal struct {
+	Report  *Report
+	Binding *Binding
+	Key     crypto.PublicKey
+}
+
+// BindingError says that evidence is genuine, and yet does not vouch for the
+// key it came with, or not at this time. Everything else that [Appraise]
+// returns means that the evidence is malformed, is not genuine, or can't be judged.
+type BindingError struct {
+	Report *Report // the facts of the evidence
+	Err    error
+}
+
+func (e *BindingError) Error() string { return e.Err.Error() }
+
+// Unwrap returns e.Err.
+func (e *BindingError) Unwrap() error { return e.Err }
+
+// Appraise tells whether the certificate's evidence is genuine and bound to the
+// certificate's key. The scheme is the caller's choice, never guessed. The certificate is judged
+// at the instant at, its evidence at evidenceAt (which is at, but for archived tokens).
+// What to accept is the policy's question: see [Policy.Check].
+func Appraise(ctx context.Context, cert *x509.Certificate, scheme string, platforms []Verifier, at, evidenceAt time.Time) (*Appraisal, error) {
+	s, err := readStatement(cert, scheme)
+	if err != nil {
+		return nil, err
+	}
+	v, err := verifierOf(platforms, s.evidence.Platform)
+	if err != nil {
+		return nil, err
+	}
+	r, err := v.Verify(ctx, s.evidence, evidenceAt)
+	if err != nil {
+		return nil, fmt.Errorf("evidence: %w", err)
+	}
+	if r == nil {
+		return nil, fmt.Errorf("evidence: the verifier of platform %q has no report", s.evidence.Platform)
+	}
+	if err := s.bind(cert, r, at); err != nil {
+		return nil, &BindingError{Report: r, Err: err}
+	}
+	return &Appraisal{Report: r, Binding: s.binding, Key: cert.PublicKey}, nil
+}
+
+// statement is what a certificate says before anything of it is believed.
+type statement struct {
+	evidence *Evidence
+	data     [64]byte // the report data that the evidence must carry
+	binding  *Binding
+	checks   func(*x509.Certificate) error // what else ties the binding to the certificate
+}
+
+// readStatement reads the evidence of one scheme, without believing it.
+func readStatement(cert *x509.Certificate, scheme string) (*statement, error) {
+	if cert == nil {
+		return nil, errors.New("no certificate")
+	}
+	if err := checkCritical(cert); err != nil {
+		return nil, err
+	}
+	var s *statement
+	var err error
+	switch scheme {
+	case DICE, "":
+		s, err = diceStatement(cert)
+	case Original:
+		s, err = originalStatement(cert)
+	default:
+		return nil, fmt.Errorf("got scheme %q, want %q or %q", scheme, DICE, Original)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.binding.Expires.IsZero() { // the evidence has no validity: the certificate's holds
+		s.binding.Issued, s.binding.Expires = cert.NotBefore, cert.NotAfter
+	}
+	s.binding.Names = append(s.binding.Names, cert.DNSNames...)
+	for _, ip := range cert.IPAddresses {
+		s.binding.Names = append(s.binding.Names, ip.String())
+	}
+	return s, nil
+}
+
+func verifierOf(platforms []Verifier, platform string) (Verifier, error) {
+	if len(platforms) == 0 {
+		return nil, errors.New("no platform verifier to judge the evidence with")
+	}
+	for _, v := range platforms {
+		if v.Platform() == platform {
+			return v, nil
+		}
+	}
+	return nil, fmt.Errorf("no verifier for evidence of platform %q", platform)
+}
+
+// bind ties genuine evidence to the certificate: 1 the report data, 2 the
+// key, the validity and the signature, 3 the time.
+func (s *statement) bind(cert *x509.Certificate, r *Report, at time.Time) error {
+	if r.Data != s.data { // all 64 bytes
+		return fmt.Errorf("the evidence is bound to something else: got report data %x, want %x", r.Data[:], s.data[:])
+	}
+	if err := s.checks(cert); err != nil {
+		return err
+	}
+	return s.binding.validAt(at)
+}
+
+// validAt tells whether the key may be used at the instant t (RFC 5280
+// section 4.1.2.5: both ends included). A binding of evidence that has no
+// validity of its own has the certificate's.
+func (b *Binding) validAt(t time.Time) error {
+	if t.Before(b.Issued) {
+		return fmt.Errorf("the key is not valid before %s, and it is %s", stamp(b.Issued), stamp(t))
+	}
+	if t.After(b.Expires) {
+		return fmt.Errorf("the key expired at %s, and it is %s", stamp(b.Expires), stamp(t))
+	}
+	return nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

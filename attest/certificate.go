@@ -1,0 +1,156 @@
+package attest
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"fmt"
+	"math/big"
+	"net"
+	"slices"
+	"strings"
+	"time"
+)
+
+// commonName is the subject of every certificate, the original's too. Nothing
+// depends on it: who a key belongs to is in the claims.
+const commonName = "confidential-token-broker"
+
+// Certify makes an attested certificate: self-signed by key, with evidence
+// that the key lives in the environment of q and is bound as b says. The key
+// is RSA, ECDSA or Ed25519.
+//
+// The schemes say which evidence the certificate carries; none means b.Scheme,
+// and DICE if that is empty too. A broker that also serves checkers of the original's
+// kind names both, and q makes one quote for each: a checker reads the
+// one that it was told to. The scheme Original is for RSA keys that sign tokens.
+//
+// Collateral that comes with the evidence does not go into the certificate,
+// where it would make every key set some 20 KB larger: checkers get it from
+// the hardware's maker.
+func Certify(ctx context.Context, q Quoter, key crypto.Signer, b Binding, schemes ...string) (*x509.Certificate, error) {
+	b.Issued, b.Expires = b.Issued.UTC().Truncate(time.Second), b.Expires.UTC().Truncate(time.Second)
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	spki, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return nil, fmt.Errorf("certify: %w", err)
+	}
+	if len(schemes) == 0 {
+		schemes = []string{b.Scheme}
+	}
+	var extensions []pkix.Extension
+	for _, scheme := range schemes {
+		ext, err := evidenceExtension(ctx, q, key.Public(), spki, b, scheme)
+		if err != nil {
+			return nil, fmt.Errorf("certify: %w", err)
+		}
+		extensions = append(extensions, ext)
+	}
+	return selfSign(key, b, extensions)
+}
+
+// evidenceExtension asks q for evidence by one scheme.
+func evidenceExtension(ctx context.Context, q Quoter, public crypto.PublicKey, spki []byte, b Binding, scheme string) (pkix.Extension, error) {
+	switch scheme {
+	case DICE, "":
+		return diceExtension(ctx, q, spki, b)
+	case Original:
+		return originalExtension(ctx, q, public, b)
+	}
+	return pkix.Extension{}, fmt.Errorf("got scheme %q, want %q or %q", scheme, DICE, Original)
+}
+
+func selfSign(key crypto.Signer, b Binding, extensions []pkix.Extension) (*x509.Certificate, error) {
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	t := &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: commonName},
+		NotBefore:             b.Issued,
+		NotAfter:              b.Expires,
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		BasicConstraintsValid: true, // and no CA
+		ExtraExtensions:       extensions,
+	}
+	if b.Use == UseTLS {
+		t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	}
+	for _, name := range b.Names {
+		if ip := net.ParseIP(name); ip != nil {
+			t.IPAddresses = append(t.IPAddresses, ip)
+		} else {
+			t.DNSNames = append(t.DNSNames, name)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("certify: %w", err)
+	}
+	return x509.ParseCertificate(der)
+}
+
+// newSerial returns a random positive number of at most 127 bits, since DER
+// would spend a 17th byte on the sign of a 128-bit one.
+func newSerial() (*big.Int, error) {
+	limit := new(big.Int).Lsh(big.NewInt(1), 127)
+	n, err := rand.Int(rand.Reader, limit.Sub(limit, big.NewInt(1)))
+	if err != nil {
+		return nil, err
+	}
+	return n.Add(n, big.NewInt(1)), nil // RFC 5280 section 4.1.2.2: positive
+}
+
+// Schemes tells by which schemes a certificate carries evidence, DICE first.
+// It is for looking at a certificate: to trust one, name the scheme.
+func Schemes(cert *x509.Certificate) []string {
+	var schemes []string
+	if _, err := extension(cert, oidDICE); err == nil {
+		schemes = append(schemes, DICE)
+	}
+	if quote, err := extension(cert, oidOriginal); err == nil && looksLikeQuote(quote) {
+		schemes = append(schemes, Original)
+	}
+	return schemes
+}
+
+// extension returns the value of the one extension with this identifier.
+func extension(cert *x509.Certificate, id asn1.ObjectIdentifier) ([]byte, error) {
+	var value []byte
+	found := 0
+	for _, ext := range cert.Extensions {
+		if ext.Id.Equal(id) {
+			value, found = ext.Value, found+1
+		}
+	}
+	if found != 1 {
+		return nil, fmt.Errorf("got %d extensions %v in the certificate, want one", found, id)
+	}
+	return value, nil
+}
+
+// noEvidence says which evidence there is instead.
+func noEvidence(cert *x509.Certificate, scheme string, err error) error {
+	if others := Schemes(cert); len(others) > 0 {
+		return fmt.Errorf("no evidence by the scheme %s, only by %s: %w", scheme, strings.Join(others, ", "), err)
+	}
+	return fmt.Errorf("no evidence by the scheme %s: %w", scheme, err)
+}
+
+// checkCritical refuses critical extensions that nobody reads (RFC 5280
+// section 4.2). The evidence itself may be critical, as DICE would have it.
+func checkCritical(cert *x509.Certificate) error {
+	known := []asn1.ObjectIdentifier{oidDICE, oidOriginal, oidEndorsements}
+	for _, id := range cert.UnhandledCriticalExtensions {
+		if !slices.ContainsFunc(known, id.Equal) {
+			return fmt.Errorf("the certificate has the critical extension %v, which is not known here", id)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,357 @@
+package attest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/confidential-token-broker/ctb"
+	"github.com/confidential-token-broker/ctb/internal/fetch"
+	"github.com/confidential-token-broker/ctb/internal/jose"
+	"github.com/confidential-token-broker/ctb/internal/refetch"
+	"github.com/confidential-token-broker/ctb/internal/roots"
+)
+
+// Config says where attested keys come from and which are ours.
+type Config struct {
+	// URL is the broker's issuer URL, whose keys are at /.well-known/jwks.json
+	// below it, or a URL of the keys themselves (a path that ends in .json). It is https, or
+	// http on a loopback address.
+	URL       string
+	Issuer    string     // that keys must be bound to where Policy names none; empty: that of URL
+	Policy    *Policy    // required
+	Platforms []Verifier // required
+	// Client asks for the keys. Nil bounds each request by 10 s and knows the
+	// server by the evidence of its TLS key, as [TLSConfig] does; over plain
+	// http, and under the scheme [Original], which has no TLS keys, by the CA
+	// roots that come with the program. Give one that trusts a CA where TLS ends before the broker.
+	Client *http.Client
+	Now    func() time.Time // nil means time.Now
+	// EvidenceNow is the clock that collateral is judged by; nil means Now. It is for archived tokens.
+	EvidenceNow func() time.Time
+	// Scheme is how evidence is read where there is no Policy to say it, by [Appraisals] and
+	// [AppraiseCertificate]; empty: by the scheme that it has.
+	Scheme string
+}
+
+// KeySet is a [ctb.KeySet] of keys whose evidence was verified. It is safe for concurrent use.
+//
+// A key is in the set only if its evidence is genuine, is bound to the key for
+// signing tokens, by the issuer, and passes the policy. Its verdict is used no longer than the key's
+// validity and the collateral it rests on. A key that is published but refused
+// is not unknown: to ask for it is an error that says why, so that a wrong
+// build alarms and does not look like a bad token. A key whose time is over,
+// or has not come, is unknown ([ctb.ErrUnknownKey]) as long as another can be used.
+type KeySet struct {
+	judge judge
+	cache *refetch.Cache[*verdicts] // nil for a fixed set
+	fixed *verdicts
+}
+
+const (
+	wellKnownKeys = "/.well-known/jwks.json"
+	maxNamed      = 80 // bytes of a key id in an error
+)
+
+// NewKeySet returns the attested keys of the broker at c.URL. It fetches
+// nothing yet.
+//
+// The keys must be bound to the policy's issuer or, if it names none, to
+// c.Issuer or else to the one that c.URL names. A policy of the scheme [Original] can't ask for that.
+func NewKeySet(c Config) (*KeySet, error) {
+	j, err := newJudge(c)
+	if err != nil {
+		return nil, err
+	}
+	keysURL, issuer, err := splitURL(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.expect(issuer); err != nil {
+		return nil, fmt.Errorf("attest: %s %w", redact(c.URL), err)
+	}
+	client, err := c.client(j.scheme)
+	if err != nil {
+		return nil, err
+	}
+	s := &KeySet{judge: *j}
+	s.cache = refetch.New(func(ctx context.Context) (*verdicts, time.Duration, error) {
+		doc, err := fetch.JSON(ctx, client, keysURL, jose.MaxSetSize)
+		if err != nil {
+			return nil, 0, err
+		}
+		last, ok := s.cache.Current()
+		if !ok {
+			last = nil
+		}
+		v, err := s.judge.all(ctx, doc.Body, last)
+		return v, doc.MaxAge, err
+	}, c.Now)
+	return s, nil
+}
+
+func (c Config) client(scheme string) (*http.Client, error) {
+	if c.Client != nil {
+		return c.Client, nil
+	}
+	if scheme != DICE || !strings.HasPrefix(c.URL, "https:") {
+		return fetch.Client(roots.Bundled()), nil
+	}
+	trust, err := TLSConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	return fetch.ClientTLS(trust), nil
+}
+
+// splitURL tells where the keys are, and the issuer that the URL names, if it does.
+func splitURL(raw string) (keysURL, issuer string, err error) {
+	u, err := url.Parse(raw)
+	if err != nil || !fetch.Private(u) {
+		return "", "", fmt.Errorf("attest: got URL %q, want an https URL", redact(raw))
+	}
+	if !strings.HasSuffix(u.Path, ".json") {
+		if u.RawQuery != "" || u.Fragment != "" || u.User != nil { // RFC 8414 section 2
+			return "", "", fmt.Errorf("attest: got URL %q, want an issuer URL without query, fragment and credentials", redact(raw))
+		}
+		return strings.TrimSuffix(raw, "/") + wellKnownKeys, raw, nil
+	}
+	if base, ok := strings.CutSuffix(raw, wellKnownKeys); ok && u.User == nil {
+		return raw, base, nil
+	}
+	return raw, "", nil
+}
+
+// redact shows a URL without what may be secret in it.
+func redact(raw string) string { return clip(fetch.Redact(raw)) }
+
+// ParseKeys verifies every key of a JWKS that is at hand; c.URL and c.Client
+// are not used, and the issuer is compared only if the policy or c.Issuer names one. The
+// error is not nil if the JWKS can't be read or has no key; what is wrong with
+// one key is what Key says of it.
+func ParseKeys(ctx context.Context, jwks []byte, c Config) (*KeySet, error) {
+	j, err := newJudge(c)
+	if err != nil {
+		return nil, err
+	}
+	v, err := j.all(ctx, jwks, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(v.trusted)+len(v.refused) == 0 {
+		return nil, errors.New("JWK set has no keys")
+	}
+	return &KeySet{judge: *j, fixed: v}, nil
+}
+
+// Key implements [ctb.KeySet]. A token must name its key. A key at hand is
+// found without waiting, a lock or an allocation.
+func (s *KeySet) Key(ctx context.Context, kid string) (ctb.Key, error) {
+	if kid == "" {
+		return ctb.Key{}, ctb.ErrUnknownKey
+	}
+	now, evidenceNow := s.judge.now(), s.judge.evidenceNow()
+	if s.cache == nil {
+		return s.fixed.key(kid, now, evidenceNow)
+	}
+	if v, ok := s.cache.Current(); ok {
+		if k, err := v.key(kid, now, evidenceNow); err == nil {
+			return k, nil
+		}
+	}
+	v, ok, fetchErr := s.cache.Newer(ctx)
+	if !ok {
+		if fetchErr == nil {
+			fetchErr = errors.New("not fetched yet")
+		}
+		return ctb.Key{}, fmt.Errorf("attested keys: %w", fetchErr)
+	}
+	k, err := v.key(kid, now, evidenceNow)
+	if fetchErr != nil && errors.Is(err, ctb.ErrUnknownKey) {
+		// The newest keys can't be had, so whether this one exists can't be told.
+		return ctb.Key{}, fmt.Errorf("attested keys: %w", fetchErr)
+	}
+	return k, err
+}
+
+// Err tells what is wrong with the key set as a whole: the error of the newest
+// fetch, or that no key of it is accepted. It is nil while all is well, and as
+// long as nothing was fetched.
+func (s *KeySet) Err() error {
+	v := s.fixed
+	if s.cache != nil {
+		if err := s.cache.Err(); err != nil {
+			return fmt.Errorf("attested keys: %w", err)
+		}
+		v, _ = s.cache.Current()
+	}
+	if v != nil && len(v.trusted) == 0 {
+		return v.noneAccepted()
+	}
+	return nil
+}
+
+// verdicts are the keys of one JWKS. They do not change once made.
+type verdicts struct {
+	trusted map[string]*trustedKey
+	refused map[string]error
+}
+
+// trustedKey is a key that passed, and for how long that holds.
+type trustedKey struct {
+	key           ctb.Key
+	binding       *Binding
+	evidenceUntil time.Time // zero if the evidence has no end
+}
+
+func (v *verdicts) key(kid string, now, evidenceNow time.Time) (ctb.Key, error) {
+	if k, ok := v.trusted[kid]; ok {
+		if err := k.usable(now, evidenceNow); err != nil {
+			return ctb.Key{}, v.blame(fmt.Errorf("attested key %s: %w", k.key.ID, err), now, evidenceNow)
+		}
+		return k.key, nil
+	}
+	if err, ok := v.refused[kid]; ok {
+		return ctb.Key{}, v.blame(fmt.Errorf("attested key %q is refused: %w", clipTo(kid, maxNamed), err), now, evidenceNow)
+	}
+	if len(v.trusted) == 0 { // nothing could be verified, so this is not the token's fault
+		return ctb.Key{}, v.noneAccepted()
+	}
+	return ctb.Key{}, ctb.ErrUnknownKey
+}
+
+// usable tells whether the verdict on the key holds at this time.
+func (k *trustedKey) usable(now, evidenceNow time.Time) error {
+	// Clocks may be apart as far as a token's "nbf" and "exp" allow it.
+	if now.Before(k.binding.Issued.Add(-ctb.Leeway)) || now.After(k.binding.Expires.Add(ctb.Leeway)) {
+		return &untimelyError{k.binding.validAt(now)}
+	}
+	if !k.evidenceUntil.IsZero() && evidenceNow.After(k.evidenceUntil) {
+		return fmt.Errorf("its evidence was verified with collateral that ended at %s", stamp(k.evidenceUntil))
+	}
+	return nil
+}
+
+// untimelyError says that a key is not valid at this time. It tells nothing against the key.
+type untimelyError struct{ error }
+
+// blame makes a key that is not valid at this time an unknown one, if another
+// is usable: anybody can write the name of a key that has expired into a token, and it must not
+// look like an outage. If none is, it is one.
+func (v *verdicts) blame(err error, now, evidenceNow time.Time) error {
+	var untimely *untimelyError
+	if !errors.As(err, &untimely) {
+		return err
+	}
+	for _, k := range v.trusted {
+		if k.usable(now, evidenceNow) == nil {
+			return fmt.Errorf("%w: %w", ctb.ErrUnknownKey, err)
+		}
+	}
+	return err
+}
+
+// noneAccepted gives the reason of the first key in the order of their ids.
+func (v *verdicts) noneAccepted() error {
+	if len(v.refused) == 0 {
+		return errors.New("attested keys: none is accepted: the key set is empty")
+	}
+	first := slices.Min(slices.Collect(maps.Keys(v.refused)))
+	return fmt.Errorf("attested keys: none is accepted: key %q: %w", clipTo(first, maxNamed), v.refused[first])
+}
+
+// judge holds what every key is judged by.
+type judge struct {
+	policy      *Policy // nil: only whether evidence is genuine and bound
+	scheme      string
+	issuer      string // that the evidence must bind where the policy names none; empty: any
+	looking     bool   // facts are wanted, of all keys, and every reason against them
+	platforms   []Verifier
+	now         func() time.Time
+	evidenceNow func() time.Time
+}
+
+func newJudge(c Config) (*judge, error) {
+	if c.Policy == nil {
+		return nil, errors.New("attest: no policy; without one every build would be accepted")
+	}
+	if err := c.Policy.Validate(); err != nil {
+		return nil, fmt.Errorf("attest: policy: %w", err)
+	}
+	if len(c.Platforms) == 0 {
+		return nil, errors.New("attest: no platform verifier, such as &dcap.Verifier{}")
+	}
+	j := &judge{
+		policy: c.Policy, scheme: cmp.Or(c.Policy.Scheme, DICE),
+		platforms: slices.Clone(c.Platforms), now: c.Now, evidenceNow: c.EvidenceNow,
+	}
+	if c.Policy.Issuer == "" { // which checks it, if it names one
+		j.issuer = c.Issuer
+	}
+	j.clocks()
+	return j, nil
+}
+
+// expect makes the issuer of a URL the one that keys must be bound to, unless
+// the policy or the configuration names one, or the scheme binds none.
+func (j *judge) expect(issuer string) error {
+	if j.scheme != DICE || j.policy.Issuer != "" || j.issuer != "" {
+		return nil
+	}
+	if j.issuer = issuer; issuer == "" {
+		return errors.New("names no issuer; set issuer in the policy, or the keys of every broker of the same build would be accepted")
+	}
+	return nil
+}
+
+func (j *judge) clocks() {
+	if j.now == nil {
+		j.now = time.Now
+	}
+	if j.evidenceNow == nil {
+		j.evidenceNow = j.now
+	}
+}
+
+// all judges the keys of a JWKS. An empty one is an answer too: every key is
+// withdrawn. It fails if a key that was trusted by the last verdicts, which hold still, can't be judged
+// now: those are then better than none.
+func (j *judge) all(ctx context.Context, jwks []byte, last *verdicts) (*verdicts, error) {
+	set, err := jose.ParseSet(jwks)
+	if err != nil {
+		return nil, err
+	}
+	v := &verdicts{trusted: make(map[string]*trustedKey), refused: make(map[string]error)}
+	for _, k := range set {
+		a := j.one(ctx, k)
+		if errors.Is(a.Err, ErrUnavailable) && last.holds(k, j.now(), j.evidenceNow()) {
+			return nil, fmt.Errorf("key %q: %w", clipTo(k.KeyID, maxNamed), a.Err)
+		}
+		if a.Err != nil {
+			v.refused[k.KeyID] = a.Err
+			continue
+		}
+		v.trusted[k.KeyID] = &trustedKey{
+			key:           ctb.Key{ID: k.KeyID, Algorithm: k.Algorithm, Public: k.Key},
+			binding:       a.Appraisal.Binding,
+			evidenceUntil: a.Appraisal.Report.Collateral.NotAfter,
+		}
+	}
+	return v, nil
+}
+
+// holds tells whether the verdicts trust the key, at this time.
+func (v *verdicts) holds(k jose.JWK, now, evidenceNow time.Time) bool {
+	if v == nil || v.trusted[k.KeyID] == nil {
+		return false
+	}
+	t := v.trusted[k.KeyID]
+	return jose.SameKey(t.key.Public, k.Key) && t.usable(now, evidenceNow) == nil
+}
