@@ -1,0 +1,6 @@
+//go:build race
+
+package dcap
+
+// The race detector makes everything some ten times slower.
+const raceEnabled = true
