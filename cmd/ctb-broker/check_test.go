@@ -1,0 +1,52 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// -check says no to what could not start, and where in the file the reason is.
+func TestCheckReadsWhatTheStartReads(t *testing.T) {
+	withSimulated(t)
+	const rest = "rules: rules.json\ntee: simulated\n"
+	for name, c := range map[string]struct{ text, says string }{
+		"a good one":               {"issuer: https://x\n" + rest + "simulated: {seed_file: seed}\naudit: {file: audit.jsonl}\n", ""},
+		"no issuer":                {rest, "broker.yaml: issuer: missing"},
+		"an issuer without a host": {"issuer: https://:8080\n" + rest, `broker.yaml:1:9: issuer: got "https://:8080"`},
+		"an unknown algorithm":     {"issuer: https://x\n" + rest + "signing: {alg: HS256}\n", "broker.yaml:4:16: signing.alg: got \"HS256\""},
+		"a fast rotation":          {"issuer: https://x\n" + rest + "signing: {rotate_every: 1m}\n", "broker.yaml:4:25: signing.rotate_every: got 1m0s"},
+		"a name that is none":      {"issuer: https://x\n" + rest + "tls: {names: [a b]}\n", `tls.names: got "a b"`},
+		"no certificate":           {"issuer: https://x\n" + rest + "tls: {certificate: absent.pem, key: absent.pem}\n", "broker.yaml:4:"},
+		"no seed":                  {"issuer: https://x\n" + rest + "simulated: {seed_file: absent}\n", "broker.yaml:4:24: simulated.seed_file: "},
+		"a short seed":             {"issuer: https://x\n" + rest + "simulated: {seed_file: loose.jsonl}\n", "got 0 bytes, want 32 or more"},
+		"no directory of the audit": {"issuer: https://x\n" + rest + "audit: {file: absent/audit.jsonl}\n",
+			"broker.yaml:4:15: audit.file: there is no directory "},
+		"an audit that is a directory": {"issuer: https://x\n" + rest + "audit: {file: .}\n", "broker.yaml:4:15: audit.file: "},
+		"an audit that others read":    {"issuer: https://x\n" + rest + "audit: {file: loose.jsonl}\n", "others than its owner may use it (mode 0644)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for file, text := range map[string]string{
+				"broker.yaml": c.text, "rules.json": rulesFor("https://idp.example.com/jwks", "one"), "seed": strings.Repeat("s", minSeed), "loose.jsonl": "",
+			} {
+				if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Chmod(filepath.Join(dir, "loose.jsonl"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			var out strings.Builder
+			code := run(t.Context(), nil, []string{"-config", filepath.Join(dir, "broker.yaml"), "-check"}, &out, &out)
+			good := c.says == "" || strings.Contains(c.says, "others than")
+			if good != (code == exitOK) || !strings.Contains(out.String(), c.says) {
+				t.Errorf("got %d, want … %s:\n%s", code, c.says, out.String())
+			}
+			if _, err := os.Stat(filepath.Join(dir, "audit.jsonl")); err == nil {
+				t.Error("the check made the audit's file")
+			}
+		})
+	}
+}

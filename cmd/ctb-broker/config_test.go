@@ -1,0 +1,170 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/confidential-token-broker/ctb/attest"
+)
+
+// withSimulated lets this test binary read configurations of the development build.
+func withSimulated(t *testing.T) {
+	if quoters[teeSimulated] != nil {
+		return
+	}
+	quoters[teeSimulated] = func(*config) (attest.Quoter, error) { return nil, nil }
+	t.Cleanup(func() { delete(quoters, teeSimulated) })
+}
+
+// write makes a file in a folder of its own and returns its path.
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestExampleIsGood(t *testing.T) {
+	withSimulated(t)
+	var out strings.Builder
+	if code := run(t.Context(), nil, []string{"-config", "../../deploy/broker.example.yaml", "-check"}, &out, &out); code != exitOK {
+		t.Fatal(out.String())
+	}
+	for _, words := range []string{
+		"issuer         https://broker.example.com\n", "0.0.0.0:8443, TLS with an attested key", "ES256, a new key every 24h0m0s",
+		"rules          1, sha256:", "id tokens of https://example.us.auth0.com/", "no record, no token", "every token says so",
+	} {
+		if !strings.Contains(out.String(), words) {
+			t.Errorf("no %q in\n%s", words, out.String())
+		}
+	}
+}
+
+// Each of the example's commented keys is one that the program knows.
+func TestExampleShowsKeysThatExist(t *testing.T) {
+	withSimulated(t)
+	text, err := os.ReadFile("../../deploy/broker.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, swap := range []string{
+		"  # certificate: tls.pem ->  certificate: tls.pem", "  # key: tls-key.pem ->  key: tls-key.pem", "  names: ->  # names:",
+		"  # file: /var ->  file: /var", "# compatibility: -> compatibility:", "  alg: ES256 ->  alg: RS256", "rules: rules.example -> # rules: rules.example",
+		"# rules_encrypted: -> rules_encrypted:", "#   file: ->   file:", "#   key_env: ->   key_env:", "#   iv_env: ->   iv_env:", "#   zero_key: ->   zero_key:",
+		"  # seed_file: ->  seed_file:",
+	} {
+		from, to, _ := strings.Cut(swap, " -> ")
+		if to = strings.Replace(to, " ", " ", 1); !strings.Contains(string(text), from) {
+			t.Fatalf("the example has no %q", from)
+		}
+		text = []byte(strings.Replace(string(text), from, indent(from, to), 1))
+	}
+	c, err := loadConfig(write(t, "broker.yaml", string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.TLS.Key == "" || c.Audit.File == "" || c.EncryptedRules.KeyEnv == "" || c.Simulated.SeedFile == "" || len(warnings(c)) != 3 {
+		t.Errorf("got %+v, warnings %q", c, warnings(c))
+	}
+}
+
+// indent keeps the depth of a line that is uncommented.
+func indent(from, to string) string {
+	depth := len(from) - len(strings.TrimLeft(from, " "))
+	if strings.HasPrefix(from, "#   ") {
+		depth = 2
+	}
+	return strings.Repeat(" ", depth) + strings.TrimLeft(to, " ")
+}
+
+const goodConfig = "issuer: https://broker.example.com\nrules: rules.json\ntee: simulated\n"
+
+func TestConfigFaultsHaveTheirPlace(t *testing.T) {
+	withSimulated(t)
+	for name, c := range map[string]struct{ text, says string }{
+		"an empty file":          {"", "the file is empty"},
+		"an unknown key":         {goodConfig + "isuer: x\n", ":4:1: unknown field \"isuer\""},
+		"an unknown key within":  {goodConfig + "signing:\n  algorithm: ES256\n", ":5:3: unknown field \"algorithm\""},
+		"a key twice":            {goodConfig + "issuer: x\n", ":4:1: "},
+		"two documents":          {goodConfig + "---\nissuer: x\n", "more than one document"},
+		"a list":                 {"- issuer\n", ":1:1: "},
+		"no issuer":              {"rules: r\ntee: simulated\n", "issuer: missing"},
+		"a port alone":           {goodConfig + "listen: \"8443\"\n", ":4:9: listen: got \"8443\""},
+		"a duration without":     {goodConfig + "signing:\n  rotate_every: 24\n", "want a duration such as 24h"},
+		"an unknown tee":         {strings.Replace(goodConfig, "simulated", "trustzone", 1), ":3:6: tee: got \"trustzone\", want one of auto"},
+		"a tee of another build": {strings.Replace(goodConfig, "simulated", "tdx", 1), ":3:6: tee: this build cannot get evidence from \"tdx\""},
+		"another compatibility":  {goodConfig + "compatibility: dex\n", ":4:16: compatibility: got \"dex\""},
+		"a certificate alone":    {goodConfig + "tls: {certificate: a.pem}\n", "tls: certificate and key belong together"},
+		"no connections":         {goodConfig + "limits: {connections: -1}\n", ":4:23: limits.connections: got -1"},
+		"no rules":               {"issuer: https://x\ntee: simulated\n", "rules: missing"},
+		"two forms of rules":     {goodConfig + "compatibility: original\nrules_encrypted: {file: x}\n", "want one of the two"},
+		"the original's alone":   {"issuer: https://x\ntee: simulated\nrules_encrypted: {file: x}\n", "needs compatibility: original"},
+		"no key":                 {"issuer: https://x\ntee: simulated\ncompatibility: original\nrules_encrypted: {file: x, iv_env: IV}\n", "want one of key_file and key_env"},
+		"two keys":               {"issuer: https://x\ntee: simulated\ncompatibility: original\nrules_encrypted: {file: x, iv_env: IV, key_env: A, key_file: B}\n", "want one of key_file and key_env"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := loadConfig(write(t, "broker.yaml", c.text))
+			if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "broker.yaml") {
+				t.Errorf("got %v, want … broker.yaml … %s", err, c.says)
+			}
+		})
+	}
+}
+
+func TestConfigIsJSONToo(t *testing.T) {
+	withSimulated(t)
+	c, err := loadConfig(write(t, "broker.json", `{"issuer": "https://broker.example.com", "rules": "r.json", "tee": "simulated", "signing": {"rotate_every": "1h"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !filepath.IsAbs(c.Rules) || filepath.Base(c.Rules) != "r.json" || c.Signing.RotateEvery == 0 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestWrongUse(t *testing.T) {
+	for _, args := range [][]string{{}, {"-config"}, {"-config", "x", "y"}, {"-key", "x"}} {
+		var errs strings.Builder
+		if code := run(t.Context(), nil, args, &errs, &errs); code != exitUsage || !strings.Contains(errs.String(), "usage") {
+			t.Errorf("%q: got %d, %s", args, code, errs.String())
+		}
+	}
+}
+
+// The original's form of a rule file, under its key of zeros, is read too.
+func TestEncryptedRules(t *testing.T) {
+	withSimulated(t)
+	dir := t.TempDir()
+	zeros := strings.Repeat("0", 32)
+	files := map[string]string{
+		"config": encryptUnderZeros(t), "key": zeros + "\n", "iv": zeros + "\n", "short": "00", "other": strings.Repeat("1", 32),
+		"good.yaml": "key_file: key, iv_file: iv, zero_key: true", "refused.yaml": "key_file: key, iv_file: iv",
+		"short.yaml": "key_file: short, iv_file: iv, zero_key: true", "other.yaml": "key_file: other, iv_file: iv",
+		"env.yaml": "key_env: CTB_TEST_KEY, iv_env: CTB_TEST_KEY, zero_key: true",
+	}
+	for name, text := range files {
+		if strings.HasSuffix(name, ".yaml") {
+			text = "issuer: https://broker.example.com\ntee: simulated\ncompatibility: original\nrules_encrypted: {file: config, " + text + "}\n"
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("CTB_TEST_KEY", zeros)
+	for name, says := range map[string]string{
+		"good": "has no integrity", "env": "a key of zeros is no secret", "refused": "zero", "short": "32 hexadecimal digits", "other": "config",
+	} {
+		var out strings.Builder
+		code := run(t.Context(), nil, []string{"-config", filepath.Join(dir, name+".yaml"), "-check"}, &out, &out)
+		if good := name == "good" || name == "env"; good != (code == exitOK) || !strings.Contains(out.String(), says) {
+			t.Errorf("%s: got %d, want … %s:\n%s", name, code, says, out.String())
+		}
+		if strings.Contains(out.String(), zeros) || strings.Contains(out.String(), files["other"]) {
+			t.Errorf("%s: the key is told", name)
+		}
+	}
+}
