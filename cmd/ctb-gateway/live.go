@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/confidential-token-broker/ctb"
+	"github.com/confidential-token-broker/ctb/internal/watch"
+)
+
+// live is a value that is read from files, and read again when they change. A
+// file that is not good (caught half written, say) changes nothing.
+type live[T any] struct {
+	what  string   // for the log
+	files []string // that the value is read from; none: it is never read again
+	first []watch.Content
+	load  func() (T, error)
+	value atomic.Pointer[T]
+
+	mu   sync.Mutex      // one load at a time, so that no older one is stored last
+	seen []watch.Content // what value was read from
+}
+
+func newLive[T any](what string, files []string, load func() (T, error)) (*live[T], error) {
+	files = slices.DeleteFunc(slices.Clone(files), func(f string) bool { return f == "" })
+	l := &live[T]{what: what, files: files, load: load}
+	l.first = l.look()
+	return l, l.reload(l.first)
+}
+
+// look is what is in the files now. It comes before they are read, so that no change is missed.
+func (l *live[T]) look() []watch.Content {
+	var now []watch.Content
+	for _, f := range l.files {
+		now = append(now, watch.Look(f))
+	}
+	return now
+}
+
+// get returns the newest good value.
+func (l *live[T]) get() T { return *l.value.Load() }
+
+// reload reads the value; what was in the files when they were looked at goes with it.
+func (l *live[T]) reload(now []watch.Content) error {
+	v, err := l.load()
+	if err != nil {
+		return fmt.Errorf("%s: %w", l.what, err)
+	}
+	l.value.Store(&v)
+	l.seen = now
+	return nil
+}
+
+// refresh reads the value again if its files have changed, and says what became
+// of it. Files that are as they were keep their value: a key set has fetched its keys.
+func (l *live[T]) refresh(log *slog.Logger) {
+	if len(l.files) == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.look()
+	if slices.Equal(now, l.seen) {
+		log.Info("files are unchanged", "what", l.what)
+		return
+	}
+	if err := l.reload(now); err != nil {
+		log.Error("reload failed, what was read last is kept", "what", l.what, "error", err.Error())
+		return
+	}
+	log.Info("reloaded", "what", l.what)
+}
+
+// follow refreshes the value when a file changes, until ctx ends.
+func (l *live[T]) follow(ctx context.Context, log *slog.Logger) {
+	for i, path := range l.files {
+		go func() {
+			err := watch.Since(ctx, path, l.first[i], func() { l.refresh(log) })
+			if err != nil && ctx.Err() == nil {
+				log.Warn("file is not watched, SIGHUP reloads it", "file", path, "error", err.Error())
+			}
+		}()
+	}
+}
+
+// liveKeys is the key set that was read last. Keys that were read anew count
+// as others to the verifier, so tokens of keys that are gone are refused at once.
+type liveKeys struct {
+	*live[ctb.KeySet]
+	known atomic.Pointer[string] // the id of the key that was found last; nil: none
+}
+
+// Key implements ctb.KeySet.
+func (k *liveKeys) Key(ctx context.Context, kid string) (ctb.Key, error) {
+	key, err := k.get().Key(ctx, kid)
+	if err == nil {
+		if last := k.known.Load(); last == nil || *last != kid {
+			found := kid // a copy, so that the others stay off the heap
+			k.known.Store(&found)
+		}
+	}
+	return key, err
+}
+
+// keepFresh asks for a key time and again until ctx ends. To ask for one that
+// is known refreshes a set of an age, and no other, so the source is asked as
+// often as it wishes; where none is known, or it is gone, each touch asks the source.
+func (k *liveKeys) keepFresh(ctx context.Context, every time.Duration) {
+	for tick := time.NewTicker(every); ; {
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-tick.C:
+		}
+		kid := noKey
+		if known := k.known.Load(); known != nil {
+			kid = *known
+		}
+		if _, err := k.Key(ctx, kid); err != nil {
+			k.known.Store(nil)
+		}
+	}
+}
+
+// noKey is an id that no key has. To look for it makes a set look whether it is up to date.
+const noKey = "no key has this name"
