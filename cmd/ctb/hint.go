@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// flagHint says what would be right where pflag refused a flag: for an
+// unknown one, the flag of the command that is spelled most like it.
+func flagHint(cmd *cobra.Command, err error) string {
+	_, name, found := strings.Cut(err.Error(), "unknown flag: --")
+	if !found {
+		return "usage: " + cmd.UseLine()
+	}
+	best, distance := "", 4 // farther names are no help
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if d := editDistance(name, f.Name); !f.Hidden && (d < distance || strings.HasPrefix(f.Name, name) && best == "") {
+			best, distance = f.Name, d
+		}
+	})
+	if best == "" {
+		return "usage: " + cmd.UseLine()
+	}
+	return fmt.Sprintf("did you mean --%s?", best)
+}
+
+// editDistance is the Levenshtein distance of two short strings.
+func editDistance(a, b string) int {
+	if len(a) > 32 || len(b) > 32 {
+		return 32
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

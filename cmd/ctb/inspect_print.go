@@ -1,0 +1,266 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/cmd/ctb/internal/report"
+)
+
+// printFindings writes findings for people to read.
+func printFindings(w *report.Writer, source string, findings []finding) error {
+	for i := range findings {
+		title := "Evidence in " + source
+		if len(findings) > 1 {
+			title += fmt.Sprintf(", key %d of %d", i+1, len(findings))
+		}
+		w.Title(title)
+		findings[i].print(w)
+	}
+	return w.Err()
+}
+
+func (x *finding) print(w *report.Writer) {
+	if !x.Genuine {
+		x.printRefused(w)
+		return
+	}
+	who := "Intel vouches for it"
+	if *x.Simulated {
+		who = "under a development root: made by software, not by hardware"
+	}
+	w.Check(report.Pass, "genuine", who+", judged at "+show(x.At))
+	x.printEnclave(w)
+	x.printPlatform(w)
+	if x.unbound {
+		x.printUnbound(w)
+		return
+	}
+	x.printKey(w)
+	x.printPolicy(w)
+}
+
+func (x *finding) printRefused(w *report.Writer) {
+	w.Check(report.Fail, "genuine", x.Reasons...)
+	if x.fix != "" {
+		w.Fix(x.fix)
+	}
+	x.printCertificate(w)
+	if u := x.Unverified; u != nil {
+		w.Heading("Claimed, but not verified")
+		w.Row("TEE", teeName(u.TEE))
+		w.Row("debug", yesNo(u.Debug))
+		w.Row("MRENCLAVE", u.MRENCLAVE)
+		w.Row("MRSIGNER", u.MRSIGNER)
+		if u.FMSPC != "" {
+			w.Row("FMSPC", u.FMSPC)
+		}
+	}
+	w.Verdict(report.Fail, "not genuine")
+}
+
+func (x *finding) printEnclave(w *report.Writer) {
+	w.Heading("What runs")
+	w.Row("TEE", teeName(x.TEE))
+	debug := "no"
+	if *x.Debug {
+		debug = "yes: its host can read its memory"
+	}
+	w.Row("debug", debug)
+	for _, m := range []struct{ label, value string }{
+		{"MRENCLAVE", x.MRENCLAVE}, {"MRSIGNER", x.MRSIGNER},
+		{"ISVPRODID", number(x.ISVProdID)}, {"ISVSVN", number(x.ISVSVN)},
+		{"MRTD", x.MRTD}, {"RTMR0", x.RTMR0}, {"RTMR1", x.RTMR1}, {"RTMR2", x.RTMR2}, {"RTMR3", x.RTMR3},
+	} {
+		if m.value != "" {
+			w.Row(m.label, halves(m.value)...)
+		}
+	}
+	w.Row("report data", halves(x.ReportData)...)
+}
+
+func (x *finding) printPlatform(w *report.Writer) {
+	w.Heading("On what it runs")
+	w.Row("TCB status", string(x.TCB.Status))
+	parts := fmt.Sprintf("platform %s, quoting enclave %s", x.TCB.Platform, x.TCB.QE)
+	if x.TCB.Module != "" {
+		parts += fmt.Sprintf(", TDX module %s", x.TCB.Module)
+	}
+	w.Row("of parts", parts)
+	for i, s := range x.TCB.Shortfalls {
+		label := "short of"
+		if i > 0 {
+			label = ""
+		}
+		w.Row(label, fmt.Sprintf("%s: has %d, newest level wants %d", s.Component, s.Have, s.Want))
+	}
+	advisories := strings.Join(x.TCB.Advisories, " ")
+	if advisories == "" {
+		advisories = "none"
+	}
+	w.Row("advisories", advisories)
+	w.Row("FMSPC", fmt.Sprintf("%s, certified by the %s CA", x.FMSPC, x.PCKCA))
+	w.Row("collateral", fmt.Sprintf("valid %s to %s, evaluation number %d",
+		day(x.Collateral.NotBefore), day(x.Collateral.NotAfter), x.TCB.EvaluationNumber))
+}
+
+// printUnbound ends what is said of genuine evidence that came with a key it does not vouch for.
+func (x *finding) printUnbound(w *report.Writer) {
+	w.Heading("What it binds")
+	for _, r := range x.Refusals {
+		w.Check(report.Fail, r.Key, r.lines()...)
+		w.Fix(r.Fix)
+	}
+	x.printCertificate(w)
+	w.Verdict(report.Fail, "genuine, but it does not vouch for this key")
+}
+
+func (x *finding) printKey(w *report.Writer) {
+	if x.Binding == nil {
+		return
+	}
+	b := x.Binding
+	w.Heading("What it binds")
+	switch b.Scheme {
+	case attest.Original:
+		w.Row("scheme", "original: the key alone, neither issuer nor rules")
+	default:
+		w.Row("scheme", b.Scheme)
+	}
+	if x.KeyID != "" {
+		w.Row("key id", x.KeyID)
+	}
+	w.Row("thumbprint", b.KeyThumbprint+" (RFC 7638)")
+	if x.Algorithm != "" {
+		w.Row("algorithm", x.Algorithm)
+	}
+	if b.Use != "" {
+		w.Row("use", useName(b.Use))
+	}
+	if b.Issuer != "" {
+		w.Row("issuer", b.Issuer)
+	}
+	if b.RulesDigest != "" {
+		w.Row("rules", b.RulesDigest)
+	}
+	x.printCertificate(w)
+}
+
+// printCertificate writes the certificate's own validity, which is another question than its evidence.
+func (x *finding) printCertificate(w *report.Writer) {
+	c := x.Certificate
+	if c == nil {
+		return
+	}
+	text := fmt.Sprintf("valid %s to %s", day(c.NotBefore), day(c.NotAfter))
+	switch {
+	case c.Valid:
+		w.Check(report.Pass, "certificate", text)
+	case x.At.Before(c.NotBefore):
+		w.Check(report.Warn, "certificate", text+"; not yet valid on "+day(x.At))
+	default:
+		w.Check(report.Warn, "certificate", text+"; it had expired when judged")
+	}
+}
+
+func (x *finding) printPolicy(w *report.Writer) {
+	if x.noPolicy {
+		w.Heading("What a default policy says")
+	} else {
+		w.Heading("What the policy " + x.Policy + " says")
+	}
+	defaultRefuses := false
+	for _, r := range x.Refusals {
+		verdict := report.Fail
+		if x.noPolicy && r.Key == "builds" {
+			verdict = report.Warn // not the evidence's fault
+		} else {
+			defaultRefuses = true
+		}
+		w.Check(verdict, policyLabel(r.Key), r.lines()...)
+		if r.Fix != "" {
+			w.Fix(r.Fix)
+		}
+	}
+	switch {
+	case x.Accepted:
+		w.Check(report.Pass, "accepted", "every reference value matches")
+		w.Verdict(report.Pass, "genuine, and accepted by the policy")
+	case !x.noPolicy:
+		w.Verdict(report.Fail, "genuine, but refused by the policy")
+	case defaultRefuses:
+		w.Verdict(report.Warn, "genuine, but a default policy refuses it")
+	default:
+		w.Verdict(report.Pass, "genuine; whether it is yours, only a policy can tell")
+	}
+}
+
+// lines are a refusal after its key: what there is, and what the policy wants.
+func (r *refusalJSON) lines() []string {
+	switch {
+	case r.Want == "":
+		return []string{r.Got}
+	case r.Got == "":
+		return []string{"wanted: " + r.Want}
+	}
+	return []string{r.Got, "wanted: " + r.Want}
+}
+
+// halves breaks long hex in lines of 64 digits.
+func halves(hex string) []string {
+	var lines []string
+	for len(hex) > 64 {
+		lines = append(lines, hex[:64])
+		hex = hex[64:]
+	}
+	return append(lines, hex)
+}
+
+func teeName(tee string) string {
+	switch tee {
+	case "sgx":
+		return "Intel SGX"
+	case "tdx":
+		return "Intel TDX"
+	}
+	return tee
+}
+
+func useName(use string) string {
+	switch use {
+	case attest.UseSignature:
+		return "sig: signs access tokens"
+	case attest.UseTLS:
+		return "tls: the server's end of TLS"
+	case attest.UseSealing:
+		return "seal: what is sealed to it, only it can open"
+	}
+	return use
+}
+
+// policyLabel is a policy's key without the number of the build, which says
+// nothing where there is one.
+func policyLabel(key string) string {
+	if strings.HasPrefix(key, "builds[") {
+		if _, rest, ok := strings.Cut(key, "]."); ok {
+			return rest
+		}
+	}
+	return key
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func number(n *int) string {
+	if n == nil {
+		return ""
+	}
+	return strconv.Itoa(*n)
+}

@@ -1,0 +1,138 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/exchange"
+	"github.com/confidential-token-broker/ctb/internal/fetch"
+)
+
+const jwksPath = "/.well-known/jwks.json"
+
+// exchange turns the id token into an access token at the broker, whose TLS key is
+// attested: the id token only leaves once it is clear who gets it.
+func (s *stage) exchange(ctx context.Context) error {
+	s.out.Heading("2. The broker exchanges the id token (RFC 8693)")
+	a, err := s.ask(ctx, s.attested, s.brokerURL, &exchange.Request{
+		SubjectToken: s.idToken, Audience: []string{audience}, Scope: []string{scope},
+	})
+	var refusal *attest.RefusalError
+	if errors.As(err, &refusal) {
+		return s.must("TLS key", err)
+	}
+	if err := s.must("TLS key", err, "lives in the build that the policy names, enforcing its rules"); err != nil {
+		return err
+	}
+	s.accessToken = a.AccessToken
+	s.must("exchange", nil, fmt.Sprintf("an access token for %s, scope %s, for %d minutes",
+		audience, a.Scope, a.ExpiresIn/60))
+	s.must("audit", s.audited(), "the record was written before the token was given")
+	return s.write(accessFile, []byte(s.accessToken+"\n"))
+}
+
+// ask asks the broker at issuer for a token.
+func (s *stage) ask(ctx context.Context, c *http.Client, issuer string, r *exchange.Request) (*exchange.Response, error) {
+	r.SubjectTokenType = exchange.TypeIDToken
+	client := exchange.Client{URL: issuer + "/token", HTTP: c}
+	return client.Exchange(ctx, r)
+}
+
+// verifyOffline verifies evidence and token as a stranger does who has the key set, the policy and
+// the collateral in files, and no network.
+func (s *stage) verifyOffline(ctx context.Context) error {
+	s.out.Heading("3. A stranger checks key and token, offline")
+	doc, err := fetch.JSON(ctx, s.attested, s.brokerURL+jwksPath, 1<<20)
+	if err != nil {
+		return s.must("key set", err)
+	}
+	if err := s.write(jwksFile, doc.Body); err != nil {
+		return err
+	}
+	judged := attest.Config{Policy: s.policy, Platforms: s.platforms}
+	list, err := attest.Appraisals(ctx, doc.Body, judged)
+	if err == nil {
+		err = list[0].Err
+	}
+	if err := s.must("evidence", err, "genuine under the development root, and bound to this very key"); err != nil {
+		return err
+	}
+	r, b := list[0].Appraisal.Report, list[0].Appraisal.Binding
+	s.must("build", nil, fmt.Sprintf("MRENCLAVE %x…, as the policy names it; not a debug build", r.Measurements["mrenclave"][:8]))
+	s.must("platform", nil, fmt.Sprintf("%s, which the policy accepts", r.TCB.Status))
+	s.must("rules", nil, fmt.Sprintf("sha256:%x…, as the policy names them", b.RulesDigest[:8]))
+	if s.keys, err = attest.ParseKeys(ctx, doc.Body, judged); err != nil {
+		return s.must("key set", err)
+	}
+	if err := s.must("token", s.verifyAt(ctx, s.accessToken, time.Now()), "signature, type, issuer, audience and lifetime are right"); err != nil {
+		return err
+	}
+	return nil
+}
+
+// callAPI calls the API through the gateway.
+func (s *stage) callAPI(ctx context.Context) error {
+	s.out.Heading("4. The token opens the API, through the gateway")
+	return s.must("call", s.callWith(ctx, s.accessToken), fmt.Sprintf("GET %s/api: %q", s.gatewayURL, apiAnswer))
+}
+
+// callWith calls the API with a token. The error is a *statusError if the gateway refused.
+func (s *stage) callWith(ctx context.Context, token string) error {
+	header := http.Header{}
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.gatewayURL+"/api", nil)
+	if err != nil {
+		return err
+	}
+	req.Header = header
+	resp, err := s.web.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return &statusError{resp.StatusCode, resp.Header.Get("WWW-Authenticate")}
+	}
+	return nil
+}
+
+// statusError is what a gateway answers to a token that it does not let through.
+type statusError struct {
+	status    int
+	challenge string // RFC 6750 section 3
+}
+
+func (e *statusError) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", e.status, e.challenge))
+}
+
+// speakOriginal exchanges and calls as users of the original broker do.
+func (s *stage) speakOriginal(ctx context.Context) error {
+	s.out.Heading("5. The original broker's interface still works")
+	body, err := json.Marshal(map[string]string{"id_token": s.idToken})
+	if err != nil {
+		return err
+	}
+	status, answer, err := s.send(ctx, s.attested, http.MethodGet, s.brokerURL+"/stsToken", string(body),
+		http.Header{"Content-Type": {"application/json"}})
+	var got map[string]string
+	if err == nil && (status != http.StatusOK || json.Unmarshal(answer, &got) != nil || got["Access Token"] == "") {
+		err = fmt.Errorf("got status %d without an access token", status)
+	}
+	if err := s.must("/stsToken", err, `gives {"Access Token": …}, in the original's form`); err != nil {
+		return err
+	}
+	s.originalToken = got["Access Token"]
+	if err := s.must("/api", s.callWith(ctx, s.originalToken), fmt.Sprintf("accepts it: %q", apiAnswer)); err != nil {
+		return err
+	}
+	return s.write(originalFile, []byte(s.originalToken+"\n"))
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/confidential-token-broker/ctb/internal/jose"
+)
+
+// input is what carries evidence: a bare quote, an attested certificate, or a key set.
+type input struct {
+	quote []byte
+	cert  *x509.Certificate
+	jwks  []byte     // the text of the set
+	keys  []jose.JWK // its keys, at least one
+}
+
+// recognise finds out by its content what data is.
+func recognise(data []byte) (*input, error) {
+	switch trimmed := bytes.TrimSpace(data); {
+	case len(trimmed) == 0:
+		return nil, errors.New("got nothing, want a quote, a certificate or a key set")
+	case isQuote(data):
+		return &input{quote: data}, nil
+	case trimmed[0] == '{':
+		return recogniseJSON(trimmed)
+	case bytes.HasPrefix(trimmed, []byte("-----BEGIN ")):
+		return recognisePEM(trimmed)
+	case isText(trimmed): // before DER, whose first byte is the digit 0
+		return recogniseText(string(trimmed))
+	case data[0] == 0x30: // a SEQUENCE
+		return recogniseDER(data)
+	}
+	return nil, errUnknown
+}
+
+var errUnknown = errors.New("got neither a quote (raw, hex or base64), nor a certificate (PEM or DER), nor a JSON Web Key set")
+
+func isText(data []byte) bool {
+	return !bytes.ContainsFunc(data, func(c rune) bool { return c > '~' || c < ' ' && c != '\t' && c != '\n' && c != '\r' })
+}
+
+// isQuote tells whether data begins like a quote of version 3, 4 or 5 by an
+// ECDSA P-256 attestation key (type 2), both little-endian.
+func isQuote(data []byte) bool {
+	return len(data) >= 4 && data[0] >= 3 && data[0] <= 5 && data[1] == 0 && data[2] == 2 && data[3] == 0
+}
+
+func recogniseJSON(data []byte) (*input, error) {
+	// Only the names of the members are asked here, to say what it may be
+	// instead; the set itself is read strictly.
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return nil, fmt.Errorf("not JSON: %w", err)
+	}
+	has := func(name string) bool { _, ok := members[name]; return ok }
+	switch {
+	case has("keys"):
+		set, err := jose.ParseSet(data)
+		if err != nil {
+			return nil, err
+		}
+		if len(set) == 0 {
+			return nil, errors.New("the key set has no keys")
+		}
+		return &input{jwks: data, keys: set}, nil
+	case has("tcb_info") || has("tcbInfo"):
+		return nil, errors.New("this is collateral, which judges evidence: give it with --collateral")
+	case has("kty"):
+		return nil, errors.New(`this is a single key, want a set: {"keys": […]}`)
+	}
+	return nil, errors.New(`got JSON without "keys", want a JSON Web Key set`)
+}
+
+func recognisePEM(data []byte) (*input, error) {
+	block, rest := pem.Decode(data)
+	if block == nil {
+		return nil, errors.New("got PEM that is damaged, want a certificate")
+	}
+	if block.Type != "CERTIFICATE" {
+		return nil, fmt.Errorf("got PEM of %q, want a CERTIFICATE", block.Type)
+	}
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return nil, errors.New("got PEM with more behind the first certificate, want that of the key alone")
+	}
+	return recogniseDER(block.Bytes)
+}
+
+func recogniseDER(der []byte) (*input, error) {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("looks like a certificate, but: %w", err)
+	}
+	return &input{cert: cert}, nil
+}
+
+// recogniseText reads hex or base64 of a quote or a certificate.
+func recogniseText(text string) (*input, error) {
+	if strings.Count(text, ".") == 2 && strings.HasPrefix(text, "ey") {
+		return nil, errors.New(`this is a token, which carries no evidence: see "ctb verify", and inspect the key set of its issuer`)
+	}
+	dense := strings.Join(strings.Fields(text), "")
+	candidates := [][]byte{}
+	if raw, err := hex.DecodeString(strings.TrimPrefix(dense, "0x")); err == nil {
+		candidates = append(candidates, raw)
+	}
+	for _, e := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+		if raw, err := e.DecodeString(dense); err == nil {
+			candidates = append(candidates, raw)
+		}
+	}
+	for _, raw := range candidates {
+		if isQuote(raw) {
+			return &input{quote: raw}, nil
+		}
+		if len(raw) > 0 && raw[0] == 0x30 {
+			return recogniseDER(raw)
+		}
+	}
+	return nil, errUnknown
+}
