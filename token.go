@@ -49,26 +49,11 @@ func (t *Token) Claim(path ...string) ([]byte, bool) {
 	value := jsontext.Value(t.payload)
 	for _, step := range path {
 		var ok bool
-		if value, ok = member(value, step); !ok {
+		if value, ok = jose.Member(value, step); !ok { // checked as a whole when it was parsed
 			return nil, false
 		}
 	}
 	return value, true
-}
-
-var errFound = errors.New("found")
-
-// member returns the member of an object. The payload was checked as a whole
-// when it was parsed, so the walk may end where the name is found.
-func member(object jsontext.Value, name string) (value jsontext.Value, ok bool) {
-	err := jose.EachMember(object, func(n []byte, v jsontext.Value) error {
-		if string(n) == name {
-			value = v
-			return errFound
-		}
-		return nil
-	})
-	return value, err == errFound
 }
 
 // parseToken reads a claims set (RFC 7519 section 4.1). Every claim that is

@@ -96,7 +96,7 @@ func signatures(b testing.TB, p pair) func() {
 	}
 	verify[jose.ES256] = func() { ecdsa.VerifyASN1(&ec.PublicKey, digest[:], ecSigned) }
 	verify[jose.RS256] = func() { _ = rsa.VerifyPKCS1v15(small.Public().(*rsa.PublicKey), crypto.SHA256, digest[:], rsaSigned) }
-	key, err := generate(p.access)
+	key, err := jose.GenerateKey(p.access, rsaBits)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func idpKey(alg string) (crypto.Signer, error) {
 	if strings.HasPrefix(alg, "RS") {
 		return rsaKey()
 	}
-	return generate(alg)
+	return jose.GenerateKey(alg, rsaBits)
 }
 
 var rsaKey = sync.OnceValues(func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) })

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/confidential-token-broker/ctb"
 	"github.com/confidential-token-broker/ctb/internal/jose"
@@ -108,20 +107,13 @@ func unverifiedIssuer(raw string) (string, error) {
 	if err != nil {
 		return "", errSubject
 	}
+	value, ok := jose.Member(payload, "iss") // whether another follows, the verifier will see
+	if !ok {
+		return "", errSubject
+	}
 	var name string
-	err = jose.EachMember(payload, func(member []byte, value jsontext.Value) error {
-		if string(member) != "iss" {
-			return nil
-		}
-		if err := json.Unmarshal(value, &name); err != nil {
-			return errSubject
-		}
-		return errFound // whether another follows, the verifier will see
-	})
-	if !errors.Is(err, errFound) {
+	if err := json.Unmarshal(value, &name); err != nil {
 		return "", errSubject
 	}
 	return name, nil
 }
-
-var errFound = errors.New("the issuer is found")

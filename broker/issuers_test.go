@@ -32,7 +32,7 @@ func TestOneBadProviderHarmsNoOther(t *testing.T) {
 		"no set":        {func(t *testing.T, p *idp) { p.serves(body("application/json", `{}`)) }, exchange.TemporarilyUnavailable, oneBad},
 		"10 MB":         {func(t *testing.T, p *idp) { p.serves(tenMegabytes) }, exchange.TemporarilyUnavailable, oneBad},
 		"redirects":     {func(t *testing.T, p *idp) { p.serves(redirectHome) }, exchange.TemporarilyUnavailable, oneBad},
-		"another's key": {func(t *testing.T, p *idp) { p.key, _ = generate("ES256") }, exchange.InvalidRequest, `"idps":{"ok":2,"unavailable":0}`},
+		"another's key": {func(t *testing.T, p *idp) { p.key, _ = jose.GenerateKey("ES256", rsaBits) }, exchange.InvalidRequest, `"idps":{"ok":2,"unavailable":0}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,13 +3,7 @@ package broker
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -44,7 +38,7 @@ const dropped = -1
 
 // newSigningKey makes a key and its evidence.
 func newSigningKey(ctx context.Context, c *Config, digest [32]byte, now time.Time) (*signingKey, error) {
-	signer, err := generate(c.Algorithm)
+	signer, err := jose.GenerateKey(c.Algorithm, rsaBits)
 	if err != nil {
 		return nil, err
 	}
@@ -83,21 +77,6 @@ func newSigningKey(ctx context.Context, c *Config, digest [32]byte, now time.Tim
 
 // algorithms are those that access tokens may be signed with.
 var algorithms = []string{jose.ES256, jose.ES384, jose.EdDSA, jose.RS256, jose.PS256}
-
-func generate(algorithm string) (crypto.Signer, error) {
-	switch algorithm {
-	case jose.ES256:
-		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case jose.ES384:
-		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	case jose.EdDSA:
-		_, key, err := ed25519.GenerateKey(rand.Reader)
-		return key, err
-	case jose.RS256, jose.PS256:
-		return rsa.GenerateKey(rand.Reader, rsaBits)
-	}
-	return nil, fmt.Errorf("algorithm: got %q, want one of %s", algorithm, strings.Join(algorithms, ", "))
-}
 
 // maySign tells whether the evidence vouches for what is signed now, and outlives it. It
 // need not, if the clock was set back.

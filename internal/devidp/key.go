@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -23,7 +22,7 @@ type Key struct {
 
 // NewKey makes a key for an algorithm of package jose. RSA keys have 2048 bits.
 func NewKey(algorithm string) (*Key, error) {
-	private, err := generate(algorithm)
+	private, err := jose.GenerateKey(algorithm, 2048)
 	if err != nil {
 		return nil, err
 	}
@@ -32,21 +31,6 @@ func NewKey(algorithm string) (*Key, error) {
 		return nil, err
 	}
 	return &Key{ID: id, Algorithm: algorithm, Private: private}, nil
-}
-
-func generate(algorithm string) (crypto.Signer, error) {
-	switch algorithm {
-	case jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512:
-		return rsa.GenerateKey(rand.Reader, 2048)
-	case jose.ES256:
-		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case jose.ES384:
-		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	case jose.EdDSA:
-		_, private, err := ed25519.GenerateKey(rand.Reader)
-		return private, err
-	}
-	return nil, fmt.Errorf("algorithm: got %q, want RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA", algorithm)
 }
 
 // Sign returns a compact JWS of the two byte strings exactly as they are. They

@@ -114,6 +114,23 @@ func (a algorithm) fits(key crypto.PublicKey) bool {
 	return false
 }
 
+// GenerateKey makes a private key for the algorithm; rsaBits is the size where it is RSA's.
+func GenerateKey(name string, rsaBits int) (crypto.Signer, error) {
+	a, err := lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	switch a.family {
+	case pkcs1, pss:
+		return rsa.GenerateKey(rand.Reader, rsaBits)
+	case ec:
+		return ecdsa.GenerateKey(a.curve, rand.Reader)
+	default:
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	}
+}
+
 func keyName(key crypto.PublicKey) string {
 	switch k := key.(type) {
 	case *rsa.PublicKey:

@@ -55,6 +55,21 @@ func EachMember(data []byte, f func(name []byte, value jsontext.Value) error) er
 	return nil
 }
 
+// Member returns the value of the object's member with this name, a view of
+// data. It ends where the name is found: what follows is not looked at.
+func Member(data []byte, name string) (value jsontext.Value, ok bool) {
+	err := EachMember(data, func(n []byte, v jsontext.Value) error {
+		if string(n) == name {
+			value = v
+			return errFound
+		}
+		return nil
+	})
+	return value, err == errFound
+}
+
+var errFound = errors.New("found")
+
 // reader is a decoder with what it reads from and where names are unquoted.
 type reader struct {
 	jsontext.Decoder
