@@ -78,6 +78,20 @@ func (r *RemoteKeys) Key(ctx context.Context, kid string) (Key, error) {
 	return Key{}, fmt.Errorf("keys of %s can't be had: %w", r.source(), err)
 }
 
+// Refresh fetches the keys if there are none, if they have reached the age that
+// the source allows, or oldest if that is not 0, or if something is wrong with
+// them; within the discipline, like everything that fetches. Called now and
+// then, it makes a withdrawn key forgotten also while nobody asks. It returns [RemoteKeys.Err].
+func (r *RemoteKeys) Refresh(ctx context.Context, oldest time.Duration) error {
+	r.once.Do(r.init)
+	if r.Err() != nil {
+		_, _, _ = r.cache.Newer(ctx)
+	} else {
+		r.cache.Refresh(ctx, oldest)
+	}
+	return r.Err()
+}
+
 // Err tells what is wrong with the source: the newest fetch failed, or it has
 // no usable key. It is nil while all is well, and as long as it was not asked.
 func (r *RemoteKeys) Err() error {

@@ -181,6 +181,21 @@ func (s *KeySet) Key(ctx context.Context, kid string) (ctb.Key, error) {
 	return k, err
 }
 
+// Refresh fetches and verifies the keys if there are none, if they have reached
+// the age that the broker allows, or oldest if that is not 0, or if something
+// is wrong with them, as Err would tell, which it returns. Called now and then,
+// it makes a withdrawn key forgotten also while nobody asks. A fixed set stays as it is.
+func (s *KeySet) Refresh(ctx context.Context, oldest time.Duration) error {
+	switch {
+	case s.cache == nil:
+	case s.Err() != nil:
+		_, _, _ = s.cache.Newer(ctx)
+	default:
+		s.cache.Refresh(ctx, oldest)
+	}
+	return s.Err()
+}
+
 // Err tells what is wrong with the key set as a whole: the error of the newest
 // fetch, or that no key of it is accepted. It is nil while all is well, and as
 // long as nothing was fetched.

@@ -163,19 +163,18 @@ func TestProviderThatComesBackIsFound(t *testing.T) {
 	p := newIDP(t, "https://idp.example.com/", "ES256")
 	p.serves(http.NotFound)
 	f := newFixture(t, nil, p)
-	asked := map[*issuer]time.Time{}
-	f.probeIssuers(t.Context(), asked)
+	f.probeIssuers(t.Context())
 	if h := f.health(); h.Status != healthDegraded || h.IDPs != (idps{Unavailable: 1}) {
 		t.Fatalf("got %+v", h)
 	}
 	p.healthy()
 	f.clock.add(probeEvery)
-	f.probeIssuers(t.Context(), asked)
+	f.probeIssuers(t.Context())
 	if h := f.health(); h.Status != healthReady {
 		t.Errorf("got %+v", h)
 	}
 	before := p.fetches.Load()
-	f.probeIssuers(t.Context(), asked)
+	f.probeIssuers(t.Context())
 	if p.fetches.Load() != before {
 		t.Error("a healthy provider was asked again")
 	}
@@ -185,12 +184,11 @@ func TestProviderThatComesBackIsFound(t *testing.T) {
 func TestWithdrawnKeysAreForgottenWithoutTraffic(t *testing.T) {
 	p, other := newIDP(t, "https://idp.example.com/", "ES256"), newIDP(t, "https://idp.example.com/", "ES256")
 	f := newFixture(t, nil, p)
-	asked := map[*issuer]time.Time{}
-	f.probeIssuers(t.Context(), asked)
+	f.probeIssuers(t.Context())
 	f.exchangeFor(t, p)
 	p.serves(body("application/json", string(p.keySet(other.jwk("new", "ES256")))))
 	f.clock.add(refreshEvery)
-	f.probeIssuers(t.Context(), asked)
+	f.probeIssuers(t.Context())
 	if _, err := f.Exchange(t.Context(), &exchange.Request{SubjectToken: p.token(t, f.clock.now())}); codeOf(err) != exchange.InvalidRequest {
 		t.Errorf("got %v, want the withdrawn key refused", err)
 	}

@@ -16,7 +16,7 @@ import (
 
 // openKeys returns the keys that the configuration names, reading every file
 // but fetching nothing yet.
-func openKeys(j *jwtConfig) (*liveKeys, error) {
+func openKeys(j *jwtConfig) (liveKeys, error) {
 	var files []string
 	var load func() (ctb.KeySet, error)
 	switch {
@@ -33,7 +33,7 @@ func openKeys(j *jwtConfig) (*liveKeys, error) {
 		files, load = []string{j.Broker.Policy, j.Broker.Collateral, j.CAs}, func() (ctb.KeySet, error) { return attestedKeys(j) }
 	}
 	l, err := newLive("keys", files, load)
-	return &liveKeys{live: l}, err
+	return liveKeys{l}, err
 }
 
 // pemKey is the notary server's kind: one key, whose algorithm follows from its type or is named.

@@ -90,43 +90,36 @@ func (l *live[T]) follow(ctx context.Context, log *slog.Logger) {
 
 // liveKeys is the key set that was read last. Keys that were read anew count
 // as others to the verifier, so tokens of keys that are gone are refused at once.
-type liveKeys struct {
-	*live[ctb.KeySet]
-	known atomic.Pointer[string] // the id of the key that was found last; nil: none
-}
+type liveKeys struct{ *live[ctb.KeySet] }
 
 // Key implements ctb.KeySet.
-func (k *liveKeys) Key(ctx context.Context, kid string) (ctb.Key, error) {
-	key, err := k.get().Key(ctx, kid)
-	if err == nil {
-		if last := k.known.Load(); last == nil || *last != kid {
-			found := kid // a copy, so that the others stay off the heap
-			k.known.Store(&found)
-		}
-	}
-	return key, err
+func (k liveKeys) Key(ctx context.Context, kid string) (ctb.Key, error) { return k.get().Key(ctx, kid) }
+
+// fetched is a key set that is not in a file.
+type fetched interface {
+	Refresh(ctx context.Context, oldest time.Duration) error
 }
 
-// keepFresh asks for a key time and again until ctx ends. To ask for one that
-// is known refreshes a set of an age, and no other, so the source is asked as
-// often as it wishes; where none is known, or it is gone, each touch asks the source.
-func (k *liveKeys) keepFresh(ctx context.Context, every time.Duration) {
-	for tick := time.NewTicker(every); ; {
+// update fetches the keys if there are none, or if they have reached the age
+// that their source allows, and tells what is wrong with them.
+func (k liveKeys) update(ctx context.Context) error {
+	if set, ok := k.get().(fetched); ok {
+		return set.Refresh(ctx, 0)
+	}
+	return nil
+}
+
+// keepFresh updates the keys until ctx ends, so that those which are withdrawn
+// are forgotten while no request comes, too. Requests tell what is wrong with them.
+func (k liveKeys) keepFresh(ctx context.Context, every time.Duration) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
 		select {
 		case <-ctx.Done():
-			tick.Stop()
 			return
-		case <-tick.C:
-		}
-		kid := noKey
-		if known := k.known.Load(); known != nil {
-			kid = *known
-		}
-		if _, err := k.Key(ctx, kid); err != nil {
-			k.known.Store(nil)
+		case <-ticker.C:
+			_ = k.update(ctx)
 		}
 	}
 }
-
-// noKey is an id that no key has. To look for it makes a set look whether it is up to date.
-const noKey = "no key has this name"

@@ -88,7 +88,7 @@ func TestKeysStayFreshWhileNobodyAsks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys := &liveKeys{live: l}
+		keys := liveKeys{l}
 		go keys.keepFresh(t.Context(), touchEvery)
 
 		kid := old.Keys()[0].ID

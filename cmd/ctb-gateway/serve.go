@@ -29,7 +29,7 @@ type service struct {
 	config      *config
 	log         *slog.Logger
 	handler     http.Handler
-	keys        *liveKeys
+	keys        liveKeys
 	certificate *live[*tls.Certificate] // nil without TLS
 }
 
@@ -128,9 +128,9 @@ func (s *service) serve(ctx context.Context, hangup <-chan os.Signal) error {
 // gateway learns at once whether they can be had and are trusted. It serves
 // either way: what is away now may come back.
 func (s *service) warm(ctx context.Context) {
-	_, err := s.keys.Key(ctx, noKey)
+	err := s.keys.update(ctx)
 	switch {
-	case err == nil || errors.Is(err, ctb.ErrUnknownKey):
+	case err == nil:
 		s.log.Info("keys are at hand")
 	case ctx.Err() == nil:
 		s.log.Error("keys cannot be had or trusted now; until they can, every request is answered 503", "error", err.Error())

@@ -42,6 +42,7 @@ type Cache[T any] struct {
 
 type held[T any] struct {
 	value     T
+	fetchedAt time.Time
 	refreshAt time.Time
 	staleAt   time.Time
 }
@@ -93,6 +94,17 @@ func (c *Cache[T]) Newer(ctx context.Context) (value T, ok bool, err error) {
 	return value, false, err
 }
 
+// Refresh brings the value up to date for those who come later: it waits for a
+// fetch, as Newer does, unless there is a value that is younger than its
+// maximum age, and than oldest if that is not 0, and the newest fetch went well.
+func (c *Cache[T]) Refresh(ctx context.Context, oldest time.Duration) {
+	if h, now := c.held.Load(), c.now(); h != nil && c.Err() == nil &&
+		now.Before(h.refreshAt) && (oldest == 0 || now.Before(h.fetchedAt.Add(oldest))) {
+		return
+	}
+	_, _, _ = c.Newer(ctx) // Err tells
+}
+
 // Err returns the error of the newest fetch, nil while the source is healthy or was not asked.
 func (c *Cache[T]) Err() error {
 	c.mu.Lock()
@@ -140,7 +152,7 @@ func (c *Cache[T]) land(value T, maxAge time.Duration, err error) {
 	} else {
 		c.next = now.Add(HoldOff)
 		c.failures = 0
-		c.held.Store(&held[T]{value, now.Add(refreshAge(maxAge)), now.Add(MaxStale)})
+		c.held.Store(&held[T]{value, now, now.Add(refreshAge(maxAge)), now.Add(MaxStale)})
 	}
 	close(c.flight)
 	c.flight = nil

@@ -180,6 +180,34 @@ func TestASourceThatHangsIsGivenUp(t *testing.T) {
 	})
 }
 
+func TestRefreshAsksNoMoreOftenThanItMust(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{maxAge: 10 * time.Minute}
+		c := New(s.fetch, nil)
+		fetchesOf := func(oldest time.Duration) int {
+			before := s.count()
+			c.Refresh(t.Context(), oldest)
+			return s.count() - before
+		}
+		if fetchesOf(0) != 1 || fetchesOf(0) != 0 || fetchesOf(time.Minute) != 0 {
+			t.Error("an empty cache is filled, and then left alone")
+		}
+		time.Sleep(5 * time.Minute)
+		if fetchesOf(0) != 0 || fetchesOf(6*time.Minute) != 0 || fetchesOf(5*time.Minute) != 1 {
+			t.Error("a value that is too old for its asker is fetched, and no other")
+		}
+		time.Sleep(10 * time.Minute)
+		s.set(errors.New("down"))
+		if fetchesOf(0) != 1 || fetchesOf(0) != 0 {
+			t.Error("a value of its age is fetched, and a failed fetch holds off the next")
+		}
+		time.Sleep(time.Second)
+		if fetchesOf(0) != 1 {
+			t.Error("a source in trouble is asked again")
+		}
+	})
+}
+
 func TestAFetchThatNeverReturnsHoldsNobody(t *testing.T) {
 	for name, fetch := range map[string]func(context.Context) (int, time.Duration, error){
 		"panics":       func(context.Context) (int, time.Duration, error) { panic("odd input") },
