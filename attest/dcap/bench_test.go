@@ -9,7 +9,7 @@ import (
 	"math/big"
 	"testing"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // verifications is how many ECDSA verifications one quote takes with its
@@ -31,7 +31,7 @@ func BenchmarkVerify(b *testing.B) {
 				b.Fatal(err)
 			}
 			v := &Verifier{Collateral: c}
-			e = &attest.Evidence{Platform: e.Platform, Quote: e.Quote}
+			e = &tee.Evidence{Platform: e.Platform, Quote: e.Quote}
 			at := instant(name.at)
 			b.ReportAllocs()
 			for b.Loop() {

@@ -124,4 +124,4 @@ func (c *Collateral) Marshal() []byte {
 }
 
 // Collateral returns c itself: collateral from a file is a source of one platform.
-func (c *Collateral) Collateral(context.Context, [6]byte, string) (*Collateral, error) { return c, nil }
+func (c *Collateral) Collateral(context.Context, Platform) (*Collateral, error) { return c, nil }

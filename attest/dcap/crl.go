@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // crl is a revocation list whose signature is verified.
@@ -24,7 +24,7 @@ func verifyCRL(name string, der []byte, issuer *x509.Certificate) (*crl, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return &crl{name, issuer, list, span{name, attest.Window{NotBefore: list.ThisUpdate, NotAfter: list.NextUpdate}}}, nil
+	return &crl{name, issuer, list, span{name, tee.Window{NotBefore: list.ThisUpdate, NotAfter: list.NextUpdate}}}, nil
 }
 
 func readCRL(der []byte, issuer *x509.Certificate) (*x509.RevocationList, error) {

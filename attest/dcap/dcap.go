@@ -6,7 +6,7 @@
 // signature in it, the certificates and revocation lists, and what Intel's signed
 // documents (TCB info, QE identity) say of the platform. It answers with facts, also of
 // a platform that is out of date or revoked: what to accept is the
-// question of [attest.Policy]. It fetches nothing; see [Source].
+// question of a policy (package attest). It fetches nothing; see [Source].
 //
 // The rules are those of Intel's "SGX ECDSA QuoteGenReference" and "PCK
 // Certificate and CRL Profile Specification", and of the PCS API v4.
@@ -24,7 +24,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // Verifier verifies quotes. Its zero value trusts Intel's root and uses the
@@ -39,10 +39,19 @@ type Verifier struct {
 }
 
 // Source finds the collateral of a platform. *Collateral is one, of itself.
-// The platform is given by its family and the CA that certified it, "processor" or "platform".
 type Source interface {
-	Collateral(ctx context.Context, fmspc [6]byte, ca string) (*Collateral, error)
+	Collateral(ctx context.Context, p Platform) (*Collateral, error)
 }
+
+// Platform is what collateral is about, and what it is asked for by.
+type Platform struct {
+	TEE   string  // "sgx" or "tdx": each has TCB info and a quoting enclave of its own
+	FMSPC [6]byte // the family of the platform, from its PCK certificate
+	CA    string  // which CA certified the PCK: "processor" or "platform"
+}
+
+// String returns "sgx 00606a000000 (platform CA)".
+func (p Platform) String() string { return fmt.Sprintf("%s %x (%s CA)", p.TEE, p.FMSPC, p.CA) }
 
 // ErrNoCollateral is returned if neither the evidence nor the verifier has collateral.
 var ErrNoCollateral = errors.New("no collateral, neither with the evidence nor from the verifier")
@@ -53,10 +62,10 @@ const platformName = "dcap"
 // Platform returns "dcap".
 func (v *Verifier) Platform() string { return platformName }
 
-// Verify implements [attest.Verifier]. It takes nine ECDSA verifications and
+// Verify implements [tee.Verifier]. It takes nine ECDSA verifications and
 // little else, and asks the source for collateral only about a quote that Intel's root vouches for.
-// A chain with another root is an [ErrUntrustedRoot]; a failure of the source is an [attest.ErrUnavailable].
-func (v *Verifier) Verify(ctx context.Context, e *attest.Evidence, at time.Time) (*attest.Report, error) {
+// A chain with another root is an [ErrUntrustedRoot]; a failure of the source is an [tee.ErrUnavailable].
+func (v *Verifier) Verify(ctx context.Context, e *tee.Evidence, at time.Time) (*tee.Report, error) {
 	if e.Platform != platformName {
 		return nil, fmt.Errorf("evidence of the platform %q, want %q", e.Platform, platformName)
 	}
@@ -96,7 +105,7 @@ func (v *Verifier) Verify(ctx context.Context, e *attest.Evidence, at time.Time)
 }
 
 // conclude takes the steps that follow the signatures.
-func conclude(q *Quote, p *platform, j *judgement, at time.Time) (*attest.Report, error) {
+func conclude(q *Quote, p *platform, j *judgement, at time.Time) (*tee.Report, error) {
 	// 5 All that was used is valid at the instant, and 6 the PCK is not revoked.
 	all := slices.Concat(p.spans, j.spans)
 	if err := all.contain(at); err != nil {
@@ -123,20 +132,20 @@ func conclude(q *Quote, p *platform, j *judgement, at time.Time) (*attest.Report
 }
 
 // collateral returns that of the evidence, else that of the source.
-func (v *Verifier) collateral(ctx context.Context, e *attest.Evidence, p *platform) (*Collateral, error) {
+func (v *Verifier) collateral(ctx context.Context, e *tee.Evidence, p *platform) (*Collateral, error) {
 	if len(e.Collateral) > 0 {
 		return ParseCollateral(e.Collateral)
 	}
-	fmspc := p.pck.FMSPC
+	about := Platform{TEE: "sgx", FMSPC: p.pck.FMSPC, CA: p.which}
 	if v.Collateral == nil {
-		return nil, fmt.Errorf("platform %x of the %s CA: %w", fmspc, p.which, ErrNoCollateral)
+		return nil, fmt.Errorf("platform %v: %w", about, ErrNoCollateral)
 	}
-	c, err := v.Collateral.Collateral(ctx, fmspc, p.which)
+	c, err := v.Collateral.Collateral(ctx, about)
 	if err == nil && c == nil {
 		err = ErrNoCollateral
 	}
 	if err != nil {
-		return nil, fmt.Errorf("collateral of the platform %x of the %s CA: %w: %w", fmspc, p.which, err, attest.ErrUnavailable)
+		return nil, fmt.Errorf("collateral of the platform %v: %w: %w", about, err, tee.ErrUnavailable)
 	}
 	return c, nil
 }
@@ -163,7 +172,7 @@ func (q *Quote) verify(pck *ecdsa.PublicKey) error {
 }
 
 // level finds how up to date the platform and its quoting enclave are.
-func (j *judgement) level(q *Quote, pck *PCK) (*attest.TCB, error) {
+func (j *judgement) level(q *Quote, pck *PCK) (*tee.TCB, error) {
 	platform, short, err := j.tcb.level(pck)
 	if err != nil {
 		return nil, err
@@ -172,7 +181,7 @@ func (j *judgement) level(q *Quote, pck *PCK) (*attest.TCB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &attest.TCB{
+	return &tee.TCB{
 		Status:           converge(platform.status, qe.status),
 		Platform:         platform.status,
 		QE:               qe.status,
@@ -183,9 +192,9 @@ func (j *judgement) level(q *Quote, pck *PCK) (*attest.TCB, error) {
 }
 
 // facts returns what the quote says of its enclave, and the certificate of its platform.
-func facts(q *Quote, p *platform) *attest.Report {
+func facts(q *Quote, p *platform) *tee.Report {
 	e := q.Enclave
-	return &attest.Report{
+	return &tee.Report{
 		TEE:   "sgx",
 		Data:  e.ReportData,
 		Debug: e.Debug(),

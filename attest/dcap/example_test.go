@@ -7,9 +7,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/attest/simulated"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // Verify a quote with collateral from a file, and read what it says.
@@ -22,7 +22,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	evidence := &attest.Evidence{Platform: "dcap", Quote: quote, Collateral: collateral}
+	evidence := &tee.Evidence{Platform: "dcap", Quote: quote, Collateral: collateral}
 	report, err := new(dcap.Verifier).Verify(context.Background(), evidence, time.Now())
 	if err != nil {
 		log.Fatal(err) // not genuine, or it can't be told
@@ -35,7 +35,7 @@ func Example() {
 // In production the Root stays nil: it is Intel's.
 func ExampleVerifier() {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	hardware, err := simulated.New(simulated.Config{Now: now, Status: attest.OutOfDate})
+	hardware, err := simulated.New(simulated.Config{Now: now, Status: tee.OutOfDate})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // A forge makes a platform, its collateral and a quote under a root of its
@@ -168,7 +168,7 @@ func sign(t testing.TB, key *ecdsa.PrivateKey, message []byte) []byte {
 }
 
 // make signs everything and returns the evidence and a verifier that trusts the forge's root.
-func (f *forge) make(t testing.TB) (*attest.Evidence, *Verifier) {
+func (f *forge) make(t testing.TB) (*tee.Evidence, *Verifier) {
 	t.Helper()
 	f.pck.ExtraExtensions = append(f.pck.ExtraExtensions, pkix.Extension{Id: oidSGX, Value: f.extension})
 	root := issue(t, f.root, f.root, &testKeys()["root"].PublicKey, testKeys()["root"])
@@ -201,7 +201,7 @@ func (f *forge) make(t testing.TB) (*attest.Evidence, *Verifier) {
 			t.Fatal(err)
 		}
 	}
-	return &attest.Evidence{Platform: "dcap", Quote: quote, Collateral: c.Marshal()}, &Verifier{Root: anchor}
+	return &tee.Evidence{Platform: "dcap", Quote: quote, Collateral: c.Marshal()}, &Verifier{Root: anchor}
 }
 
 func (f *forge) signQuote(t testing.TB, pck, ca, root []byte) {
@@ -234,7 +234,7 @@ func keyDigest(q *Quote) (data [64]byte) {
 	return data
 }
 
-func (f *forge) verify(t testing.TB) (*attest.Report, error) {
+func (f *forge) verify(t testing.TB) (*tee.Report, error) {
 	t.Helper()
 	e, v := f.make(t)
 	return v.Verify(context.Background(), e, forgedAt)

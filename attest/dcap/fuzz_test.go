@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // FuzzParseQuote: what parses marshals to the same bytes, and no quote but the
@@ -25,7 +25,7 @@ func FuzzParseQuote(f *testing.F) {
 	f.Add(genuine[:1100])
 	f.Add(append(bytes.Clone(genuine), 0))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, err := new(Verifier).Verify(context.Background(), &attest.Evidence{Platform: "dcap", Quote: data}, forgedAt)
+		_, err := new(Verifier).Verify(context.Background(), &tee.Evidence{Platform: "dcap", Quote: data}, forgedAt)
 		if err == nil || errors.Is(err, ErrNoCollateral) && !bytes.HasPrefix(data, genuine[:432]) {
 			t.Errorf("verifying says %v", err)
 		}
@@ -66,7 +66,7 @@ func FuzzParseCollateral(f *testing.F) {
 		if err != nil || !reflect.DeepEqual(c, again) {
 			t.Errorf("marshals to %+v, %v", again, err)
 		}
-		_, _ = v.Verify(context.Background(), &attest.Evidence{Platform: "dcap", Quote: e.Quote, Collateral: data}, forgedAt) // must not panic
+		_, _ = v.Verify(context.Background(), &tee.Evidence{Platform: "dcap", Quote: e.Quote, Collateral: data}, forgedAt) // must not panic
 	})
 }
 
@@ -172,7 +172,7 @@ func FuzzTCBInfo(f *testing.F) {
 					SGXTCBComponents []struct{ SVN uint8 }
 					PCESVN           uint16
 				}
-				TCBStatus   attest.Status
+				TCBStatus   tee.Status
 				AdvisoryIDs []string
 			}
 		}
@@ -215,7 +215,7 @@ func FuzzQEIdentity(f *testing.F) {
 			IssueDate, NextUpdate                                                time.Time
 			TCBLevels                                                            []struct {
 				TCB         struct{ ISVSVN uint16 }
-				TCBStatus   attest.Status
+				TCBStatus   tee.Status
 				AdvisoryIDs []string
 			}
 		}
@@ -243,7 +243,7 @@ func FuzzQEIdentity(f *testing.F) {
 	})
 }
 
-func sameVerdict(t *testing.T, got verdict, status attest.Status, advisories []string) {
+func sameVerdict(t *testing.T, got verdict, status tee.Status, advisories []string) {
 	t.Helper()
 	if got.status != status || strings.Join(got.advisories, "\n") != strings.Join(advisories, "\n") {
 		t.Errorf("got %+v, want %v %v", got, status, advisories)

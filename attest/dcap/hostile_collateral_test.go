@@ -1,7 +1,6 @@
 package dcap
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
@@ -15,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 func TestHostileCollateralForm(t *testing.T) {
@@ -216,12 +215,11 @@ func short(c *Collateral) *Collateral {
 type source struct {
 	collateral *Collateral
 	err        error
-	fmspc      [6]byte
-	ca         string
+	asked      Platform
 }
 
-func (s *source) Collateral(_ context.Context, fmspc [6]byte, ca string) (*Collateral, error) {
-	s.fmspc, s.ca = fmspc, ca
+func (s *source) Collateral(_ context.Context, p Platform) (*Collateral, error) {
+	s.asked = p
 	return s.collateral, s.err
 }
 
@@ -231,25 +229,25 @@ func TestSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bare := &attest.Evidence{Platform: "dcap", Quote: e.Quote}
+	bare := &tee.Evidence{Platform: "dcap", Quote: e.Quote}
 
 	asked := &source{collateral: c}
 	v.Collateral = asked
 	if _, err := v.Verify(context.Background(), bare, forgedAt); err != nil {
 		t.Error(err)
 	}
-	if !bytes.Equal(asked.fmspc[:], unhex("00906ed50000")) || asked.ca != "platform" {
-		t.Errorf("asked for %x, %q", asked.fmspc, asked.ca)
+	if want := (Platform{"sgx", [6]byte(unhex("00906ed50000")), "platform"}); asked.asked != want {
+		t.Errorf("asked for %v, want %v", asked.asked, want)
 	}
 	// What comes with the evidence is used first.
 	asked = &source{err: context.DeadlineExceeded}
 	v.Collateral = asked
-	if _, err := v.Verify(context.Background(), e, forgedAt); err != nil || asked.ca != "" {
-		t.Errorf("got %v, asked for %q", err, asked.ca)
+	if _, err := v.Verify(context.Background(), e, forgedAt); err != nil || asked.asked.CA != "" {
+		t.Errorf("got %v, asked for %q", err, asked.asked.CA)
 	}
 	for want, s := range map[string]*source{
-		"collateral of the platform 00906ed50000 of the platform CA: context deadline exceeded": {err: context.DeadlineExceeded},
-		"collateral of the platform 00906ed50000 of the platform CA: no collateral":             {},
+		"collateral of the platform sgx 00906ed50000 (platform CA): context deadline exceeded": {err: context.DeadlineExceeded},
+		"collateral of the platform sgx 00906ed50000 (platform CA): no collateral":             {},
 		`TCB info: not signed by "Intel SGX TCB Signing": signature: got 63 bytes, want 64`:     {collateral: short(c)},
 		"root CRL: x509: malformed crl":                                            {collateral: new(Collateral)},
 		"collateral: a part is too large: got 1048577 bytes, want at most 1048576": {collateral: &Collateral{TCBInfo: strings.Repeat(" ", 1<<20+1)}},
@@ -260,13 +258,13 @@ func TestSource(t *testing.T) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 		// A source without an answer tells nothing against the evidence.
-		if unavailable := s.collateral == nil; errors.Is(err, attest.ErrUnavailable) != unavailable {
-			t.Errorf("got %v, want attest.ErrUnavailable: %v", err, unavailable)
+		if unavailable := s.collateral == nil; errors.Is(err, tee.ErrUnavailable) != unavailable {
+			t.Errorf("got %v, want tee.ErrUnavailable: %v", err, unavailable)
 		}
 	}
 	// Nobody is asked about a quote that the root does not vouch for.
 	asked = &source{collateral: c}
-	if _, err := (&Verifier{Collateral: asked}).Verify(context.Background(), bare, forgedAt); err == nil || asked.ca != "" {
-		t.Errorf("got %v, asked for %q", err, asked.ca)
+	if _, err := (&Verifier{Collateral: asked}).Verify(context.Background(), bare, forgedAt); err == nil || asked.asked.CA != "" {
+		t.Errorf("got %v, asked for %q", err, asked.asked.CA)
 	}
 }

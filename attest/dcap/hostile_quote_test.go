@@ -95,7 +95,7 @@ func TestHostileEvidence(t *testing.T) {
 	bare := *e
 	bare.Collateral = nil
 	_, err := v.Verify(context.Background(), &bare, forgedAt)
-	if !errors.Is(err, ErrNoCollateral) || !strings.HasPrefix(err.Error(), "platform 00906ed50000 of the platform CA: ") {
+	if !errors.Is(err, ErrNoCollateral) || !strings.HasPrefix(err.Error(), "platform sgx 00906ed50000 (platform CA): ") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // replaced puts new for the first old in the document, which must be there.
@@ -40,35 +40,35 @@ func TestLevels(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(*forge)
-		want   attest.TCB
+		want   tee.TCB
 	}{
-		{"the newest", func(*forge) {}, attest.TCB{Status: attest.UpToDate, Platform: attest.UpToDate, QE: attest.UpToDate}},
-		{"above the newest", extensionWith(3, sgxField(255, 2, 4)), attest.TCB{Status: attest.UpToDate, Platform: attest.UpToDate, QE: attest.UpToDate}},
-		{"the last component short", extensionWith(15, sgxField(1, 2, 16)), attest.TCB{
-			Status: attest.OutOfDate, Platform: attest.OutOfDate, QE: attest.UpToDate,
+		{"the newest", func(*forge) {}, tee.TCB{Status: tee.UpToDate, Platform: tee.UpToDate, QE: tee.UpToDate}},
+		{"above the newest", extensionWith(3, sgxField(255, 2, 4)), tee.TCB{Status: tee.UpToDate, Platform: tee.UpToDate, QE: tee.UpToDate}},
+		{"the last component short", extensionWith(15, sgxField(1, 2, 16)), tee.TCB{
+			Status: tee.OutOfDate, Platform: tee.OutOfDate, QE: tee.UpToDate,
 			Advisories: []string{"INTEL-SA-00001", "INTEL-SA-00002"},
-			Shortfalls: []attest.Shortfall{{Component: "sgxtcbcomponents[15]", Have: 1, Want: 2}},
+			Shortfalls: []tee.Shortfall{{Component: "sgxtcbcomponents[15]", Have: 1, Want: 2}},
 		}},
-		{"PCESVN short", extensionWith(16, sgxField(12, 2, 17)), attest.TCB{
-			Status: attest.OutOfDate, Platform: attest.OutOfDate, QE: attest.UpToDate,
+		{"PCESVN short", extensionWith(16, sgxField(12, 2, 17)), tee.TCB{
+			Status: tee.OutOfDate, Platform: tee.OutOfDate, QE: tee.UpToDate,
 			Advisories: []string{"INTEL-SA-00001", "INTEL-SA-00002"},
-			Shortfalls: []attest.Shortfall{{Component: "pcesvn", Have: 12, Want: 13}},
+			Shortfalls: []tee.Shortfall{{Component: "pcesvn", Have: 12, Want: 13}},
 		}},
-		{"quoting enclave short", func(f *forge) { f.quote.Signature.QE.Report.ISVSVN = 7 }, attest.TCB{
-			Status: attest.OutOfDate, Platform: attest.UpToDate, QE: attest.OutOfDate,
+		{"quoting enclave short", func(f *forge) { f.quote.Signature.QE.Report.ISVSVN = 7 }, tee.TCB{
+			Status: tee.OutOfDate, Platform: tee.UpToDate, QE: tee.OutOfDate,
 			Advisories: []string{"INTEL-SA-00001", "INTEL-SA-00003"},
-			Shortfalls: []attest.Shortfall{{Component: "qe.isvsvn", Have: 7, Want: 8}},
+			Shortfalls: []tee.Shortfall{{Component: "qe.isvsvn", Have: 7, Want: 8}},
 		}},
 		{"both short", func(f *forge) {
 			f.quote.Signature.QE.Report.ISVSVN = 5
 			extensionWith(0, sgxField(1, 2, 1))(f)
-		}, attest.TCB{
-			Status: attest.OutOfDate, Platform: attest.OutOfDate, QE: attest.OutOfDate,
+		}, tee.TCB{
+			Status: tee.OutOfDate, Platform: tee.OutOfDate, QE: tee.OutOfDate,
 			Advisories: []string{"INTEL-SA-00001", "INTEL-SA-00002", "INTEL-SA-00003"},
-			Shortfalls: []attest.Shortfall{{Component: "sgxtcbcomponents[0]", Have: 1, Want: 2}, {Component: "qe.isvsvn", Have: 5, Want: 8}},
+			Shortfalls: []tee.Shortfall{{Component: "sgxtcbcomponents[0]", Have: 1, Want: 2}, {Component: "qe.isvsvn", Have: 5, Want: 8}},
 		}},
-		{"a revoked platform is a fact", tcbInfoWith("UpToDate", "Revoked"), attest.TCB{Status: attest.Revoked, Platform: attest.Revoked, QE: attest.UpToDate}},
-		{"a revoked quoting enclave is a fact", qeIdentityWith("UpToDate", "Revoked"), attest.TCB{Status: attest.Revoked, Platform: attest.UpToDate, QE: attest.Revoked}},
+		{"a revoked platform is a fact", tcbInfoWith("UpToDate", "Revoked"), tee.TCB{Status: tee.Revoked, Platform: tee.Revoked, QE: tee.UpToDate}},
+		{"a revoked quoting enclave is a fact", qeIdentityWith("UpToDate", "Revoked"), tee.TCB{Status: tee.Revoked, Platform: tee.UpToDate, QE: tee.Revoked}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newForge()
@@ -88,10 +88,10 @@ func TestLevels(t *testing.T) {
 // TestConvergence is Intel's convergence table: what becomes of a platform's status beside a quoting enclave's.
 func TestConvergence(t *testing.T) {
 	const (
-		up, sw, conf, confSW = attest.UpToDate, attest.SWHardeningNeeded, attest.ConfigurationNeeded, attest.ConfigurationAndSWHardeningNeeded
-		out, outConf, no     = attest.OutOfDate, attest.OutOfDateConfigurationNeeded, attest.Revoked
+		up, sw, conf, confSW = tee.UpToDate, tee.SWHardeningNeeded, tee.ConfigurationNeeded, tee.ConfigurationAndSWHardeningNeeded
+		out, outConf, no     = tee.OutOfDate, tee.OutOfDateConfigurationNeeded, tee.Revoked
 	)
-	for _, test := range []struct{ platform, beside, want attest.Status }{
+	for _, test := range []struct{ platform, beside, want tee.Status }{
 		{up, up, up}, {sw, up, sw}, {conf, up, conf}, {confSW, up, confSW}, {out, up, out}, {outConf, up, outConf}, {no, up, no},
 		{up, out, out}, {sw, out, out}, {conf, out, outConf}, {confSW, out, outConf}, {out, out, out}, {outConf, out, outConf}, {no, out, no},
 		{up, no, no}, {sw, no, no}, {conf, no, no}, {confSW, no, no}, {out, no, no}, {outConf, no, no}, {no, no, no},
@@ -171,7 +171,7 @@ func TestIndifferent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.TCB.Status != attest.UpToDate {
+			if r.TCB.Status != tee.UpToDate {
 				t.Errorf("got %+v", r.TCB)
 			}
 		})

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // TestIntelRoot pins the pinned root: the SHA-256 of its DER.
@@ -80,7 +80,7 @@ func TestLookalikeRoot(t *testing.T) {
 		"root CRL":                          {e.Quote, with(func(c *Collateral) { c.RootCACRL = lookalike("rootCaCrl.der") }), `root CRL: not signed by "Intel SGX Root CA"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := new(Verifier).Verify(context.Background(), &attest.Evidence{Platform: "dcap", Quote: test.quote, Collateral: test.collateral}, instant("2025-08-20T00:00:00Z"))
+			_, err := new(Verifier).Verify(context.Background(), &tee.Evidence{Platform: "dcap", Quote: test.quote, Collateral: test.collateral}, instant("2025-08-20T00:00:00Z"))
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // qeIdentity says which enclave is Intel's quoting enclave (Intel PCS API v4,
 // "Enclave Identity V2").
 type qeIdentity struct {
-	window                     attest.Window // issueDate to nextUpdate
+	window                     tee.Window // issueDate to nextUpdate
 	evaluation                 uint32
 	miscSelect, miscSelectMask [4]byte
 	attributes, attributesMask [16]byte
@@ -124,7 +124,7 @@ func mask(b, mask []byte) {
 }
 
 // level returns the first level that the quoting enclave reaches, and what it lacks of the newest.
-func (q *qeIdentity) level(r *EnclaveReport) (*qeLevel, []attest.Shortfall, error) {
+func (q *qeIdentity) level(r *EnclaveReport) (*qeLevel, []tee.Shortfall, error) {
 	for i := range q.levels {
 		if r.ISVSVN >= q.levels[i].isvSVN {
 			return &q.levels[i], q.levels[0].shortfalls(r), nil
@@ -135,9 +135,9 @@ func (q *qeIdentity) level(r *EnclaveReport) (*qeLevel, []attest.Shortfall, erro
 		len(q.levels), describe(lowest.shortfalls(r)))
 }
 
-func (l *qeLevel) shortfalls(r *EnclaveReport) []attest.Shortfall {
+func (l *qeLevel) shortfalls(r *EnclaveReport) []tee.Shortfall {
 	if r.ISVSVN >= l.isvSVN {
 		return nil
 	}
-	return []attest.Shortfall{{Component: "qe.isvsvn", Have: r.ISVSVN, Want: l.isvSVN}}
+	return []tee.Shortfall{{Component: "qe.isvsvn", Have: r.ISVSVN, Want: l.isvSVN}}
 }

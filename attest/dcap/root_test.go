@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 func TestForgedPlatform(t *testing.T) {
@@ -16,7 +16,7 @@ func TestForgedPlatform(t *testing.T) {
 	if !r.Simulated {
 		t.Error("a root that is not Intel's must mark the report as simulated")
 	}
-	if r.TCB.Status != attest.UpToDate || r.TCB.EvaluationNumber != 17 || len(r.TCB.Advisories) != 0 || !slices.Equal(r.TCB.Shortfalls, nil) {
+	if r.TCB.Status != tee.UpToDate || r.TCB.EvaluationNumber != 17 || len(r.TCB.Advisories) != 0 || !slices.Equal(r.TCB.Shortfalls, nil) {
 		t.Errorf("got %+v", r.TCB)
 	}
 }
@@ -29,7 +29,7 @@ func TestIntelRootByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := &Verifier{Root: intelRoot(), Collateral: c}
-	r, err := v.Verify(context.Background(), &attest.Evidence{Platform: v.Platform(), Quote: e.Quote}, instant("2025-06-20T00:00:00Z"))
+	r, err := v.Verify(context.Background(), &tee.Evidence{Platform: v.Platform(), Quote: e.Quote}, instant("2025-06-20T00:00:00Z"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,4 +38,4 @@ func TestIntelRootByHand(t *testing.T) {
 	}
 }
 
-var _ attest.Verifier = new(Verifier)
+var _ tee.Verifier = new(Verifier)

@@ -5,20 +5,20 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // span is the window in which one document or certificate is valid.
 type span struct {
 	what string
-	attest.Window
+	tee.Window
 }
 
 // spans are the windows of everything that a verdict rests on.
 type spans []span
 
 func certSpan(what string, cert *x509.Certificate) span {
-	return span{what, attest.Window{NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}}
+	return span{what, tee.Window{NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}}
 }
 
 // contain checks that all are valid at the given instant; both ends of a window belong to it.
@@ -35,7 +35,7 @@ func (s spans) contain(at time.Time) error {
 }
 
 // window returns the intersection.
-func (s spans) window() attest.Window {
+func (s spans) window() tee.Window {
 	all := s[0].Window
 	for _, w := range s[1:] {
 		if w.NotBefore.After(all.NotBefore) {

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // What a TCB status says. A status that is not Revoked is a set of these.
@@ -16,55 +16,55 @@ const (
 )
 
 // meaning takes a status apart; false is for one that Intel does not define.
-func meaning(s attest.Status) (bits int, known bool) {
+func meaning(s tee.Status) (bits int, known bool) {
 	switch s {
-	case attest.UpToDate:
+	case tee.UpToDate:
 		return 0, true
-	case attest.SWHardeningNeeded:
+	case tee.SWHardeningNeeded:
 		return swHardening, true
-	case attest.ConfigurationNeeded:
+	case tee.ConfigurationNeeded:
 		return configuration, true
-	case attest.ConfigurationAndSWHardeningNeeded:
+	case tee.ConfigurationAndSWHardeningNeeded:
 		return configuration | swHardening, true
-	case attest.OutOfDate:
+	case tee.OutOfDate:
 		return outOfDate, true
-	case attest.OutOfDateConfigurationNeeded:
+	case tee.OutOfDateConfigurationNeeded:
 		return outOfDate | configuration, true
 	}
-	return 0, s == attest.Revoked
+	return 0, s == tee.Revoked
 }
 
 // converge returns the status of a platform from those of its parts: what is
 // wrong with one is wrong with the whole. So OutOfDate turns UpToDate and
 // SWHardeningNeeded into OutOfDate, and Configuration… into
 // OutOfDateConfigurationNeeded, as in Intel's convergence table; Revoked wins over all.
-func converge(parts ...attest.Status) attest.Status {
+func converge(parts ...tee.Status) tee.Status {
 	all := 0
 	for _, s := range parts {
 		bits, known := meaning(s)
-		if s == attest.Revoked || !known {
-			return attest.Revoked // readStatus lets no unknown one through
+		if s == tee.Revoked || !known {
+			return tee.Revoked // readStatus lets no unknown one through
 		}
 		all |= bits
 	}
 	switch {
 	case all&outOfDate != 0 && all&configuration != 0:
-		return attest.OutOfDateConfigurationNeeded
+		return tee.OutOfDateConfigurationNeeded
 	case all&outOfDate != 0:
-		return attest.OutOfDate
+		return tee.OutOfDate
 	case all == configuration|swHardening:
-		return attest.ConfigurationAndSWHardeningNeeded
+		return tee.ConfigurationAndSWHardeningNeeded
 	case all == configuration:
-		return attest.ConfigurationNeeded
+		return tee.ConfigurationNeeded
 	case all == swHardening:
-		return attest.SWHardeningNeeded
+		return tee.SWHardeningNeeded
 	}
-	return attest.UpToDate
+	return tee.UpToDate
 }
 
 // verdict is what a level of TCB info or QE identity says of who reaches it.
 type verdict struct {
-	status     attest.Status
+	status     tee.Status
 	advisories []string
 }
 
@@ -84,7 +84,7 @@ func (v *verdict) read(d *document, name string) error {
 	if err != nil {
 		return err
 	}
-	v.status = attest.Status(s)
+	v.status = tee.Status(s)
 	if _, known := meaning(v.status); !known {
 		return fmt.Errorf("got the unknown status %q", s)
 	}
@@ -99,7 +99,7 @@ func mergeAdvisories(lists ...[]string) []string {
 }
 
 // describe lists shortfalls in words.
-func describe(shortfalls []attest.Shortfall) string {
+func describe(shortfalls []tee.Shortfall) string {
 	words := make([]string, len(shortfalls))
 	for i, s := range shortfalls {
 		words[i] = fmt.Sprintf("%s is %d, want %d", s.Component, s.Have, s.Want)

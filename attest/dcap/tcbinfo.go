@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // tcbInfo is Intel's judgement of a family of platforms: TCB info of version 3
 // (Intel PCS API v4, "TCB Info V3"), for SGX.
 type tcbInfo struct {
-	window     attest.Window // issueDate to nextUpdate
+	window     tee.Window // issueDate to nextUpdate
 	fmspc      [6]byte
 	pceID      [2]byte
 	evaluation uint32
@@ -121,7 +121,7 @@ func (t *tcbInfo) match(p *PCK) error {
 }
 
 // level returns the first level that the platform reaches, and what it lacks of the newest.
-func (t *tcbInfo) level(p *PCK) (*tcbLevel, []attest.Shortfall, error) {
+func (t *tcbInfo) level(p *PCK) (*tcbLevel, []tee.Shortfall, error) {
 	for i := range t.levels {
 		if t.levels[i].reached(p) {
 			return &t.levels[i], t.levels[0].shortfalls(p), nil
@@ -143,14 +143,14 @@ func (l *tcbLevel) reached(p *PCK) bool {
 }
 
 // shortfalls lists the components in which the platform is below the level.
-func (l *tcbLevel) shortfalls(p *PCK) (short []attest.Shortfall) {
+func (l *tcbLevel) shortfalls(p *PCK) (short []tee.Shortfall) {
 	for i, want := range l.svn {
 		if have := p.SVN[i]; have < want {
-			short = append(short, attest.Shortfall{Component: fmt.Sprintf("sgxtcbcomponents[%d]", i), Have: uint16(have), Want: uint16(want)})
+			short = append(short, tee.Shortfall{Component: fmt.Sprintf("sgxtcbcomponents[%d]", i), Have: uint16(have), Want: uint16(want)})
 		}
 	}
 	if p.PCESVN < l.pceSVN {
-		short = append(short, attest.Shortfall{Component: "pcesvn", Have: p.PCESVN, Want: l.pceSVN})
+		short = append(short, tee.Shortfall{Component: "pcesvn", Have: p.PCESVN, Want: l.pceSVN})
 	}
 	return short
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // vector reads a file of the shared vectors, which are not part of the project; without them the test is skipped.
@@ -41,9 +41,9 @@ func vector(t testing.TB, name string) []byte {
 	return data
 }
 
-func evidence(t testing.TB, quote, collateral string) *attest.Evidence {
+func evidence(t testing.TB, quote, collateral string) *tee.Evidence {
 	t.Helper()
-	return &attest.Evidence{
+	return &tee.Evidence{
 		Platform:   "dcap",
 		Quote:      vector(t, quote),
 		Collateral: vector(t, collateral),
@@ -71,29 +71,29 @@ const (
 func TestVectors(t *testing.T) {
 	for _, test := range []struct {
 		quote, collateral, at string
-		want                  attest.TCB
+		want                  tee.TCB
 		window                [2]string
 		ca, fmspc             string
 		debug                 bool
 	}{
 		{
 			quote: processorQuote, collateral: processorCollateral, at: "2025-06-20T00:00:00Z",
-			want: attest.TCB{
-				Status:     attest.ConfigurationAndSWHardeningNeeded,
-				Platform:   attest.ConfigurationAndSWHardeningNeeded,
-				QE:         attest.UpToDate,
+			want: tee.TCB{
+				Status:     tee.ConfigurationAndSWHardeningNeeded,
+				Platform:   tee.ConfigurationAndSWHardeningNeeded,
+				QE:         tee.UpToDate,
 				Advisories: []string{"INTEL-SA-00289", "INTEL-SA-00615"},
-				Shortfalls: []attest.Shortfall{{Component: "sgxtcbcomponents[6]", Have: 0, Want: 12}},
+				Shortfalls: []tee.Shortfall{{Component: "sgxtcbcomponents[6]", Have: 0, Want: 12}},
 			},
 			window: [2]string{"2025-06-19T10:56:11Z", "2025-07-19T10:01:18Z"},
 			ca:     "processor", fmspc: "00a067110000",
 		},
 		{
 			quote: platformQuote, collateral: platformCollateral, at: "2025-08-20T00:00:00Z",
-			want: attest.TCB{
-				Status:     attest.SWHardeningNeeded,
-				Platform:   attest.SWHardeningNeeded,
-				QE:         attest.UpToDate,
+			want: tee.TCB{
+				Status:     tee.SWHardeningNeeded,
+				Platform:   tee.SWHardeningNeeded,
+				QE:         tee.UpToDate,
 				Advisories: []string{"INTEL-SA-00615"},
 			},
 			window: [2]string{"2025-08-15T05:41:26Z", "2025-09-14T04:36:46Z"},
@@ -101,14 +101,14 @@ func TestVectors(t *testing.T) {
 		},
 		{
 			quote: originalQuote, collateral: platformCollateral, at: "2025-08-20T00:00:00Z",
-			want: attest.TCB{
-				Status:   attest.OutOfDateConfigurationNeeded,
-				Platform: attest.OutOfDateConfigurationNeeded,
-				QE:       attest.UpToDate,
+			want: tee.TCB{
+				Status:   tee.OutOfDateConfigurationNeeded,
+				Platform: tee.OutOfDateConfigurationNeeded,
+				QE:       tee.UpToDate,
 				Advisories: []string{
 					"INTEL-SA-00615", "INTEL-SA-00657", "INTEL-SA-00767", "INTEL-SA-00828", "INTEL-SA-00837", "INTEL-SA-00960",
 				},
-				Shortfalls: []attest.Shortfall{
+				Shortfalls: []tee.Shortfall{
 					{Component: "sgxtcbcomponents[0]", Have: 11, Want: 14},
 					{Component: "sgxtcbcomponents[1]", Have: 11, Want: 14},
 					{Component: "sgxtcbcomponents[6]", Have: 0, Want: 1},
@@ -140,7 +140,7 @@ func TestVectors(t *testing.T) {
 }
 
 // checkFacts compares the facts with the bytes of the quote at their documented offsets.
-func checkFacts(t *testing.T, r *attest.Report, quote []byte) {
+func checkFacts(t *testing.T, r *tee.Report, quote []byte) {
 	t.Helper()
 	body := quote[48:432]
 	for key, want := range map[string][]byte{

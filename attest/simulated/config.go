@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"time"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // Config describes the platform to simulate. Its zero value is an up-to-date
@@ -18,9 +18,9 @@ type Config struct {
 	ISVProdID, ISVSVN   uint16
 	Debug               bool // the enclave's debug attribute
 
-	CA       string        // which CA certified the platform: "platform" (the default) or "processor"
-	Status   attest.Status // the TCB level that the platform reaches; empty means UpToDate
-	QEStatus attest.Status // of the quoting enclave: UpToDate (the default), OutOfDate or Revoked
+	CA       string     // which CA certified the platform: "platform" (the default) or "processor"
+	Status   tee.Status // the TCB level that the platform reaches; empty means UpToDate
+	QEStatus tee.Status // of the quoting enclave: UpToDate (the default), OutOfDate or Revoked
 
 	Fault Fault // what is wrong with the evidence; empty means nothing
 }

@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/attest/simulated"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 func Example() {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	hardware, err := simulated.New(simulated.Config{Now: now, Status: attest.OutOfDate, Debug: true})
+	hardware, err := simulated.New(simulated.Config{Now: now, Status: tee.OutOfDate, Debug: true})
 	if err != nil {
 		fmt.Println(err)
 		return

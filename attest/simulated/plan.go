@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/attest/dcap"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // plan is everything that will be signed, and by whom. A sound plan is made
@@ -193,9 +193,9 @@ func (p *plan) configure(c Config) error {
 }
 
 // setStatus gives the processor the security versions of a level.
-func (p *plan) setStatus(want attest.Status) error {
+func (p *plan) setStatus(want tee.Status) error {
 	if want == "" {
-		want = attest.UpToDate
+		want = tee.UpToDate
 	}
 	for _, l := range levels {
 		if l.status == want {
@@ -213,9 +213,9 @@ func (p *plan) setSVN(s svn) {
 }
 
 // setQEStatus gives the quoting enclave the security version of a level.
-func (p *plan) setQEStatus(want attest.Status) error {
+func (p *plan) setQEStatus(want tee.Status) error {
 	if want == "" {
-		want = attest.UpToDate
+		want = tee.UpToDate
 	}
 	for _, l := range qeLevels {
 		if l.status == want {

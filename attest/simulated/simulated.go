@@ -26,11 +26,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/attest/dcap"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
-// Platform is simulated hardware. It is an [attest.Quoter], safe for concurrent use.
+// Platform is simulated hardware. It is an [tee.Quoter], safe for concurrent use.
 type Platform struct {
 	root       *x509.Certificate
 	collateral dcap.Collateral
@@ -76,14 +76,14 @@ func (p *Platform) Collateral() *dcap.Collateral {
 }
 
 // Validity is the window in which the evidence of a sound platform made at the instant now can be verified.
-func Validity(now time.Time) attest.Window {
+func Validity(now time.Time) tee.Window {
 	l := collateralLife(wholeSeconds(now))
-	return attest.Window{NotBefore: l.from, NotAfter: l.to}
+	return tee.Window{NotBefore: l.from, NotAfter: l.to}
 }
 
-// Quote implements [attest.Quoter] with an SGX quote v3 and the collateral beside it.
+// Quote implements [tee.Quoter] with an SGX quote v3 and the collateral beside it.
 // The evidence shares its collateral with all evidence of the platform: do not modify it.
-func (p *Platform) Quote(ctx context.Context, data [64]byte) (*attest.Evidence, error) {
+func (p *Platform) Quote(ctx context.Context, data [64]byte) (*tee.Evidence, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -91,5 +91,5 @@ func (p *Platform) Quote(ctx context.Context, data [64]byte) (*attest.Evidence, 
 	if err != nil {
 		return nil, fmt.Errorf("simulated: sign quote: %w", err)
 	}
-	return &attest.Evidence{Platform: "dcap", Quote: q, Collateral: p.marshaled}, nil
+	return &tee.Evidence{Platform: "dcap", Quote: q, Collateral: p.marshaled}, nil
 }

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/attest/simulated"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // made is when the platforms of the tests are made.
@@ -33,7 +33,7 @@ func platform(t testing.TB, c simulated.Config) *simulated.Platform {
 	return p
 }
 
-func quote(t testing.TB, p *simulated.Platform, data [64]byte) *attest.Evidence {
+func quote(t testing.TB, p *simulated.Platform, data [64]byte) *tee.Evidence {
 	t.Helper()
 	e, err := p.Quote(context.Background(), data)
 	if err != nil {
@@ -54,7 +54,7 @@ func TestOneSeedMakesOnePlatform(t *testing.T) {
 		t.Error("one seed and instant made two collaterals")
 	}
 
-	later := platform(t, simulated.Config{Now: made.AddDate(3, 0, 0), Status: attest.OutOfDate, CA: "processor"})
+	later := platform(t, simulated.Config{Now: made.AddDate(3, 0, 0), Status: tee.OutOfDate, CA: "processor"})
 	if !a.Root().Equal(later.Root()) {
 		t.Error("the root depends on more than the seed")
 	}
@@ -83,7 +83,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"year 2041":         {Now: made.AddDate(15, 0, 0)},
 		"unknown CA":        {CA: "Platform"},
 		"unknown status":    {Status: "uptodate"},
-		"unknown QE status": {QEStatus: attest.SWHardeningNeeded},
+		"unknown QE status": {QEStatus: tee.SWHardeningNeeded},
 		"unknown fault":     {Fault: "everything"},
 	} {
 		if _, err := simulated.New(c); err == nil {

@@ -3,7 +3,7 @@ package simulated
 import (
 	"time"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // The judgements of the maker, in the order and spelling of Intel's PCS API v4.
@@ -26,9 +26,9 @@ type tcbLevel struct {
 		SGXTCBComponents [16]tcbComponent `json:"sgxtcbcomponents"`
 		PCESVN           uint16           `json:"pcesvn"`
 	} `json:"tcb"`
-	TCBDate     string        `json:"tcbDate"`
-	TCBStatus   attest.Status `json:"tcbStatus"`
-	AdvisoryIDs []string      `json:"advisoryIDs,omitempty"`
+	TCBDate     string     `json:"tcbDate"`
+	TCBStatus   tee.Status `json:"tcbStatus"`
+	AdvisoryIDs []string   `json:"advisoryIDs,omitempty"`
 }
 
 type tcbComponent struct {
@@ -57,9 +57,9 @@ type qeLevel struct {
 	TCB struct {
 		ISVSVN uint16 `json:"isvsvn"`
 	} `json:"tcb"`
-	TCBDate     string        `json:"tcbDate"`
-	TCBStatus   attest.Status `json:"tcbStatus"`
-	AdvisoryIDs []string      `json:"advisoryIDs,omitempty"`
+	TCBDate     string     `json:"tcbDate"`
+	TCBStatus   tee.Status `json:"tcbStatus"`
+	AdvisoryIDs []string   `json:"advisoryIDs,omitempty"`
 }
 
 // svn is a platform's security versions, reduced to what tells its levels
@@ -77,30 +77,30 @@ func (s svn) components() [16]byte {
 // levels are those of the simulated platform, best first. A platform that has
 // exactly the versions of a level reaches that one and none before it.
 var levels = []struct {
-	status     attest.Status
+	status     tee.Status
 	svn        svn
 	date       string
 	advisories []string
 }{
-	{attest.UpToDate, svn{16, 3, 13}, "2024-03-13T00:00:00Z", nil},
-	{attest.SWHardeningNeeded, svn{16, 2, 13}, "2024-03-13T00:00:00Z", []string{"INTEL-SA-00615"}},
-	{attest.ConfigurationNeeded, svn{16, 1, 13}, "2024-03-13T00:00:00Z", []string{"INTEL-SA-00657"}},
-	{attest.ConfigurationAndSWHardeningNeeded, svn{16, 0, 13}, "2024-03-13T00:00:00Z", []string{"INTEL-SA-00657", "INTEL-SA-00767", "INTEL-SA-00615"}},
-	{attest.OutOfDate, svn{12, 3, 13}, "2023-02-15T00:00:00Z", []string{"INTEL-SA-00828", "INTEL-SA-00615"}},
-	{attest.OutOfDateConfigurationNeeded, svn{12, 0, 13}, "2023-02-15T00:00:00Z", []string{"INTEL-SA-00657", "INTEL-SA-00828", "INTEL-SA-00615"}},
-	{attest.Revoked, svn{4, 0, 5}, "2018-01-04T00:00:00Z", []string{"INTEL-SA-00106", "INTEL-SA-00203"}},
+	{tee.UpToDate, svn{16, 3, 13}, "2024-03-13T00:00:00Z", nil},
+	{tee.SWHardeningNeeded, svn{16, 2, 13}, "2024-03-13T00:00:00Z", []string{"INTEL-SA-00615"}},
+	{tee.ConfigurationNeeded, svn{16, 1, 13}, "2024-03-13T00:00:00Z", []string{"INTEL-SA-00657"}},
+	{tee.ConfigurationAndSWHardeningNeeded, svn{16, 0, 13}, "2024-03-13T00:00:00Z", []string{"INTEL-SA-00657", "INTEL-SA-00767", "INTEL-SA-00615"}},
+	{tee.OutOfDate, svn{12, 3, 13}, "2023-02-15T00:00:00Z", []string{"INTEL-SA-00828", "INTEL-SA-00615"}},
+	{tee.OutOfDateConfigurationNeeded, svn{12, 0, 13}, "2023-02-15T00:00:00Z", []string{"INTEL-SA-00657", "INTEL-SA-00828", "INTEL-SA-00615"}},
+	{tee.Revoked, svn{4, 0, 5}, "2018-01-04T00:00:00Z", []string{"INTEL-SA-00106", "INTEL-SA-00203"}},
 }
 
 // qeLevels are those of the simulated quoting enclave, best first.
 var qeLevels = []struct {
-	status     attest.Status
+	status     tee.Status
 	isvsvn     uint16
 	date       string
 	advisories []string
 }{
-	{attest.UpToDate, 8, "2024-03-13T00:00:00Z", nil},
-	{attest.OutOfDate, 6, "2021-11-10T00:00:00Z", []string{"INTEL-SA-00477"}},
-	{attest.Revoked, 2, "2019-05-15T00:00:00Z", []string{"INTEL-SA-00219", "INTEL-SA-00477"}},
+	{tee.UpToDate, 8, "2024-03-13T00:00:00Z", nil},
+	{tee.OutOfDate, 6, "2021-11-10T00:00:00Z", []string{"INTEL-SA-00477"}},
+	{tee.Revoked, 2, "2019-05-15T00:00:00Z", []string{"INTEL-SA-00219", "INTEL-SA-00477"}},
 }
 
 func newTCBInfo(l life) *tcbInfo {

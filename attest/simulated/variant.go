@@ -3,7 +3,7 @@ package simulated
 import (
 	"encoding/hex"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // Variant is one state of a platform, and what a correct verifier that trusts
@@ -12,8 +12,8 @@ type Variant struct {
 	Name   string // such as "status OutOfDate" or "fault pck-revoked"
 	Config Config // Seed and Now are the user's to set
 
-	Genuine bool       // false: it must be refused, and nothing below has a meaning
-	TCB     attest.TCB // without Shortfalls
+	Genuine bool    // false: it must be refused, and nothing below has a meaning
+	TCB     tee.TCB // without Shortfalls
 	PCKCA   string
 	Debug   bool
 }
@@ -32,38 +32,38 @@ func Variants() []Variant {
 // converged is written out, not computed, so that it can be held against
 // Intel's (convergeTcbStatus in the SGX-TDX DCAP Quote Verification Library). A
 // quoting enclave that is up to date leaves the platform's status as it is, a revoked one revokes.
-var converged = []struct{ platform, qeOutOfDate attest.Status }{
-	{attest.UpToDate, attest.OutOfDate},
-	{attest.SWHardeningNeeded, attest.OutOfDate},
-	{attest.ConfigurationNeeded, attest.OutOfDateConfigurationNeeded},
-	{attest.ConfigurationAndSWHardeningNeeded, attest.OutOfDateConfigurationNeeded},
-	{attest.OutOfDate, attest.OutOfDate},
-	{attest.OutOfDateConfigurationNeeded, attest.OutOfDateConfigurationNeeded},
-	{attest.Revoked, attest.Revoked},
+var converged = []struct{ platform, qeOutOfDate tee.Status }{
+	{tee.UpToDate, tee.OutOfDate},
+	{tee.SWHardeningNeeded, tee.OutOfDate},
+	{tee.ConfigurationNeeded, tee.OutOfDateConfigurationNeeded},
+	{tee.ConfigurationAndSWHardeningNeeded, tee.OutOfDateConfigurationNeeded},
+	{tee.OutOfDate, tee.OutOfDate},
+	{tee.OutOfDateConfigurationNeeded, tee.OutOfDateConfigurationNeeded},
+	{tee.Revoked, tee.Revoked},
 }
 
 // advisories of the platform's level alone, together with those of a quoting
 // enclave that is out of date, and with those of a revoked one; sorted.
-var advisories = map[attest.Status][3][]string{
-	attest.UpToDate:                          {nil, {"INTEL-SA-00477"}, {"INTEL-SA-00219", "INTEL-SA-00477"}},
-	attest.SWHardeningNeeded:                 {{"INTEL-SA-00615"}, {"INTEL-SA-00477", "INTEL-SA-00615"}, {"INTEL-SA-00219", "INTEL-SA-00477", "INTEL-SA-00615"}},
-	attest.ConfigurationNeeded:               {{"INTEL-SA-00657"}, {"INTEL-SA-00477", "INTEL-SA-00657"}, {"INTEL-SA-00219", "INTEL-SA-00477", "INTEL-SA-00657"}},
-	attest.ConfigurationAndSWHardeningNeeded: {{"INTEL-SA-00615", "INTEL-SA-00657", "INTEL-SA-00767"}, {"INTEL-SA-00477", "INTEL-SA-00615", "INTEL-SA-00657", "INTEL-SA-00767"}, {"INTEL-SA-00219", "INTEL-SA-00477", "INTEL-SA-00615", "INTEL-SA-00657", "INTEL-SA-00767"}},
-	attest.OutOfDate:                         {{"INTEL-SA-00615", "INTEL-SA-00828"}, {"INTEL-SA-00477", "INTEL-SA-00615", "INTEL-SA-00828"}, {"INTEL-SA-00219", "INTEL-SA-00477", "INTEL-SA-00615", "INTEL-SA-00828"}},
-	attest.OutOfDateConfigurationNeeded:      {{"INTEL-SA-00615", "INTEL-SA-00657", "INTEL-SA-00828"}, {"INTEL-SA-00477", "INTEL-SA-00615", "INTEL-SA-00657", "INTEL-SA-00828"}, {"INTEL-SA-00219", "INTEL-SA-00477", "INTEL-SA-00615", "INTEL-SA-00657", "INTEL-SA-00828"}},
-	attest.Revoked:                           {{"INTEL-SA-00106", "INTEL-SA-00203"}, {"INTEL-SA-00106", "INTEL-SA-00203", "INTEL-SA-00477"}, {"INTEL-SA-00106", "INTEL-SA-00203", "INTEL-SA-00219", "INTEL-SA-00477"}},
+var advisories = map[tee.Status][3][]string{
+	tee.UpToDate:                          {nil, {"INTEL-SA-00477"}, {"INTEL-SA-00219", "INTEL-SA-00477"}},
+	tee.SWHardeningNeeded:                 {{"INTEL-SA-00615"}, {"INTEL-SA-00477", "INTEL-SA-00615"}, {"INTEL-SA-00219", "INTEL-SA-00477", "INTEL-SA-00615"}},
+	tee.ConfigurationNeeded:               {{"INTEL-SA-00657"}, {"INTEL-SA-00477", "INTEL-SA-00657"}, {"INTEL-SA-00219", "INTEL-SA-00477", "INTEL-SA-00657"}},
+	tee.ConfigurationAndSWHardeningNeeded: {{"INTEL-SA-00615", "INTEL-SA-00657", "INTEL-SA-00767"}, {"INTEL-SA-00477", "INTEL-SA-00615", "INTEL-SA-00657", "INTEL-SA-00767"}, {"INTEL-SA-00219", "INTEL-SA-00477", "INTEL-SA-00615", "INTEL-SA-00657", "INTEL-SA-00767"}},
+	tee.OutOfDate:                         {{"INTEL-SA-00615", "INTEL-SA-00828"}, {"INTEL-SA-00477", "INTEL-SA-00615", "INTEL-SA-00828"}, {"INTEL-SA-00219", "INTEL-SA-00477", "INTEL-SA-00615", "INTEL-SA-00828"}},
+	tee.OutOfDateConfigurationNeeded:      {{"INTEL-SA-00615", "INTEL-SA-00657", "INTEL-SA-00828"}, {"INTEL-SA-00477", "INTEL-SA-00615", "INTEL-SA-00657", "INTEL-SA-00828"}, {"INTEL-SA-00219", "INTEL-SA-00477", "INTEL-SA-00615", "INTEL-SA-00657", "INTEL-SA-00828"}},
+	tee.Revoked:                           {{"INTEL-SA-00106", "INTEL-SA-00203"}, {"INTEL-SA-00106", "INTEL-SA-00203", "INTEL-SA-00477"}, {"INTEL-SA-00106", "INTEL-SA-00203", "INTEL-SA-00219", "INTEL-SA-00477"}},
 }
 
 // statusVariants are every platform status with every status of the quoting enclave.
 func statusVariants() []Variant {
 	var all []Variant
 	for _, c := range converged {
-		for i, qe := range []attest.Status{attest.UpToDate, attest.OutOfDate, attest.Revoked} {
+		for i, qe := range []tee.Status{tee.UpToDate, tee.OutOfDate, tee.Revoked} {
 			v := sound("status "+string(c.platform), Config{Status: c.platform, QEStatus: qe})
 			v.TCB.Platform, v.TCB.QE = c.platform, qe
-			v.TCB.Status = [3]attest.Status{c.platform, c.qeOutOfDate, attest.Revoked}[i]
+			v.TCB.Status = [3]tee.Status{c.platform, c.qeOutOfDate, tee.Revoked}[i]
 			v.TCB.Advisories = advisories[c.platform][i]
-			if qe != attest.UpToDate {
+			if qe != tee.UpToDate {
 				v.Name += ", QE " + string(qe)
 			}
 			all = append(all, v)
@@ -88,8 +88,8 @@ func otherVariants() []Variant {
 func sound(name string, c Config) Variant {
 	return Variant{
 		Name: name, Config: c, Genuine: true, PCKCA: "platform",
-		TCB: attest.TCB{
-			Status: attest.UpToDate, Platform: attest.UpToDate, QE: attest.UpToDate,
+		TCB: tee.TCB{
+			Status: tee.UpToDate, Platform: tee.UpToDate, QE: tee.UpToDate,
 			EvaluationNumber: EvaluationNumber,
 		},
 	}

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/attest/simulated"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // TestVariants holds the verifier against what each variant says of itself.
@@ -149,7 +149,7 @@ func TestValidityIsTheWindowOfTheEvidence(t *testing.T) {
 		if (err == nil) != c.genuine {
 			t.Errorf("%s: got error %v, want genuine %v", c.name, err, c.genuine)
 		}
-		if err == nil && r.Collateral != (attest.Window{NotBefore: w.NotBefore, NotAfter: w.NotAfter}) {
+		if err == nil && r.Collateral != (tee.Window{NotBefore: w.NotBefore, NotAfter: w.NotAfter}) {
 			t.Errorf("%s: got the window %v, want %v", c.name, r.Collateral, w)
 		}
 	}
@@ -158,7 +158,7 @@ func TestValidityIsTheWindowOfTheEvidence(t *testing.T) {
 func TestCollateralServesEvidenceThatBringsNone(t *testing.T) {
 	p := platform(t, simulated.Config{})
 	e := quote(t, p, [64]byte{})
-	e = &attest.Evidence{Platform: e.Platform, Quote: e.Quote}
+	e = &tee.Evidence{Platform: e.Platform, Quote: e.Quote}
 	if _, err := (&dcap.Verifier{Root: p.Root(), Collateral: p.Collateral()}).Verify(t.Context(), e, made); err != nil {
 		t.Error(err)
 	}

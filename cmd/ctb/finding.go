@@ -63,7 +63,9 @@ type tcbJSON struct {
 }
 
 type shortfallJSON struct {
+	Part      string `json:"part,omitempty"` // platform, module or qe
 	Component string `json:"component"`
+	Name      string `json:"name,omitempty"`
 	Have      uint16 `json:"have"`
 	Want      uint16 `json:"want"`
 }
