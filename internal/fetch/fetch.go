@@ -1,6 +1,6 @@
 // Package fetch gets small documents over HTTP from places that are not
 // trusted: every request has a timeout and a size bound, redirects stay on
-// https, and every answer must be a 200 of the expected kind. Files are read
+// https, and every answer must be a 200, of the expected kind if that is JSON. Files are read
 // with a bound too. It neither caches nor retries; package refetch says when to ask again.
 package fetch
 
@@ -32,40 +32,78 @@ type Document struct {
 	MaxAge time.Duration // what Cache-Control allows, 0 if it says nothing
 }
 
-// JSON gets a JSON document of at most max bytes. A nil client means
-// Client(nil); of any client the redirects are checked here. An answer that is
-// not 200, is too large, or is a web page is an error that names the URL
-// without its query.
+// Request is a question to a server that is not trusted.
+type Request struct {
+	URL string
+	// Header is sent along, to the host of the URL alone: a redirect to another host does not get
+	// it. Its values may be secret and are in no error.
+	Header http.Header
+	Max    int64 // bytes of the answer's body, behind any decompression
+
+	accept string // goes along with every redirect
+}
+
+// StatusError is an answer that is not a 200.
+type StatusError struct {
+	Code   int
+	Header http.Header
+}
+
+func (e *StatusError) Error() string { return fmt.Sprintf("got status %d, want 200", e.Code) }
+
+// Get gets a document of any kind. A nil client means Client(nil); of any
+// client the redirects are checked here. An answer that is not 200 is a
+// [StatusError]; every error names the URL without its query.
+func Get(ctx context.Context, c *http.Client, r Request) (*Document, error) {
+	return get(ctx, c, r, func(*http.Response) error { return nil })
+}
+
+// JSON gets a JSON document of at most max bytes, as Get does. A web page is an error.
 func JSON(ctx context.Context, c *http.Client, target string, max int64) (*Document, error) {
+	r := Request{URL: target, Max: max, accept: "application/json, application/jwk-set+json"}
+	return get(ctx, c, r, func(resp *http.Response) error {
+		if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t == "text/html" {
+			return errors.New("got a web page (text/html), want JSON")
+		}
+		return nil
+	})
+}
+
+// get asks once. The function check looks at the answer before its body is read.
+func get(ctx context.Context, c *http.Client, r Request, check func(*http.Response) error) (*Document, error) {
 	if c == nil {
 		c = Client(nil)
 	}
-	c = guarded(c)
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: not a URL", Redact(target))
+		return nil, fmt.Errorf("GET %s: not a URL", Redact(r.URL))
 	}
-	req.Header.Set("Accept", "application/json, application/jwk-set+json")
-	resp, err := c.Do(req)
+	for name, values := range r.Header {
+		req.Header[http.CanonicalHeaderKey(name)] = values // by which a redirect takes it out
+	}
+	if r.accept != "" {
+		req.Header.Set("Accept", r.accept)
+	}
+	resp, err := guarded(c, r.Header).Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", Redact(target), cause(err))
+		return nil, fmt.Errorf("GET %s: %w", Redact(r.URL), cause(err))
 	}
 	defer resp.Body.Close()
-	doc, err := read(resp, max)
+	doc, err := read(resp, r.Max, check)
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", Redact(target), err)
+		return nil, fmt.Errorf("GET %s: %w", Redact(r.URL), err)
 	}
 	return doc, nil
 }
 
-func read(resp *http.Response, max int64) (*Document, error) {
+func read(resp *http.Response, max int64, check func(*http.Response) error) (*Document, error) {
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("got status %d, want 200", resp.StatusCode)
+		return nil, &StatusError{resp.StatusCode, resp.Header}
 	}
-	if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t == "text/html" {
-		return nil, errors.New("got a web page (text/html), want JSON")
+	if err := check(resp); err != nil {
+		return nil, err
 	}
 	// The bound holds behind any decompression that the transport does.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, max+1))
@@ -116,10 +154,18 @@ func ClientTLS(c *tls.Config) *http.Client {
 	}
 }
 
-// guarded returns the client with our rules for redirects before its own.
-func guarded(c *http.Client) *http.Client {
+// guarded returns the client with our rules for redirects before its own. The
+// headers stay with the host that they are for: net/http would carry all but
+// the well-known secret ones anywhere.
+func guarded(c *http.Client, header http.Header) *http.Client {
 	own, copied := c.CheckRedirect, *c
 	copied.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+		req.Header.Del("Referer") // has the query, which may be secret
+		if req.URL.Host != via[0].URL.Host {
+			for name := range header {
+				req.Header.Del(name)
+			}
+		}
 		if err := checkRedirect(req, via); err != nil || own == nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -134,5 +135,64 @@ func TestRedirectsOfAnyClientAreChecked(t *testing.T) {
 	mine.CheckRedirect = c.CheckRedirect
 	if _, err := JSON(t.Context(), mine, here.URL, 1000); err == nil || !strings.Contains(err.Error(), "status 302") {
 		t.Errorf("the client's own rule was lost: got %v", err)
+	}
+}
+
+func TestGetBranchesOnTheStatus(t *testing.T) {
+	url, c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(http.StatusTooManyRequests)
+	})
+	_, err := Get(t.Context(), c, Request{URL: url, Max: 10})
+	var refused *StatusError
+	if !errors.As(err, &refused) || refused.Code != 429 || refused.Header.Get("Retry-After") != "7" {
+		t.Errorf("got %v, want a StatusError with the headers of the answer", err)
+	}
+}
+
+func TestGetTakesAnyKind(t *testing.T) {
+	url, c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, r.Header.Get("X-Key"))
+	})
+	doc, err := Get(t.Context(), c, Request{URL: url, Header: http.Header{"X-Key": {"k"}}, Max: 10})
+	if err != nil || string(doc.Body) != "k" {
+		t.Errorf("got %+v, %v", doc, err)
+	}
+}
+
+func TestHeadersStayWithTheirHost(t *testing.T) {
+	echo := func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "key="+r.Header.Get("X-Key")) }
+	away, c := serve(t, echo)
+	here, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/away":
+			http.Redirect(w, r, away, http.StatusFound)
+		case "/here":
+			http.Redirect(w, r, "/", http.StatusFound)
+		default:
+			echo(w, r)
+		}
+	})
+	for path, want := range map[string]string{"/": "key=k", "/here": "key=k", "/away": "key="} {
+		doc, err := Get(t.Context(), c, Request{URL: here + path, Header: http.Header{"X-Key": {"k"}}, Max: 10})
+		if err != nil || string(doc.Body) != want {
+			t.Errorf("%s: got %+v, %v, want %q", path, doc, err, want)
+		}
+	}
+}
+
+// TestARedirectTellsNoQuery: where a redirect leads learns neither the query nor the path that it came from.
+func TestARedirectTellsNoQuery(t *testing.T) {
+	var referer string
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { referer = r.Referer() }))
+	defer elsewhere.Close()
+	from := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
+	defer from.Close()
+	if _, err := Get(t.Context(), nil, Request{URL: from.URL + "/crl?sig=secret", Max: 1000}); err != nil {
+		t.Fatal(err)
+	}
+	if referer != "" {
+		t.Errorf("the other host was told %q", referer)
 	}
 }
