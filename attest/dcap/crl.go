@@ -11,10 +11,9 @@ import (
 
 // crl is a revocation list whose signature is verified.
 type crl struct {
-	name   string // "root CRL" or "PCK CRL"
-	issuer *x509.Certificate
-	list   *x509.RevocationList
-	span   span
+	name  string // "root CRL" or "PCK CRL"
+	list  *x509.RevocationList
+	basis tee.Basis
 }
 
 // verifyCRL reads a DER revocation list that issuer, itself trusted, must have signed (RFC 5280 §5).
@@ -24,7 +23,9 @@ func verifyCRL(name string, der []byte, issuer *x509.Certificate) (*crl, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return &crl{name, issuer, list, span{name, tee.Window{NotBefore: list.ThisUpdate, NotAfter: list.NextUpdate}}}, nil
+	return &crl{name, list, tee.Basis{
+		What: name, SignedBy: issuer.Subject.CommonName, Window: tee.Window{NotBefore: list.ThisUpdate, NotAfter: list.NextUpdate},
+	}}, nil
 }
 
 func readCRL(der []byte, issuer *x509.Certificate) (*x509.RevocationList, error) {
@@ -36,7 +37,7 @@ func readCRL(der []byte, issuer *x509.Certificate) (*x509.RevocationList, error)
 	case len(list.Raw) != len(der): // the standard library ignores what follows
 		return nil, fmt.Errorf("got %d bytes behind the list", len(der)-len(list.Raw))
 	case !bytes.Equal(list.RawIssuer, issuer.RawSubject):
-		return nil, fmt.Errorf("issuer: got %q, want %q", list.Issuer.CommonName, issuer.Subject.CommonName)
+		return nil, fmt.Errorf("issuer: got %.100q, want %q", list.Issuer.CommonName, issuer.Subject.CommonName)
 	case list.SignatureAlgorithm != x509.ECDSAWithSHA256:
 		return nil, fmt.Errorf("signature algorithm: got %v, want %v", list.SignatureAlgorithm, x509.ECDSAWithSHA256)
 	case list.NextUpdate.IsZero():
@@ -46,13 +47,13 @@ func readCRL(der []byte, issuer *x509.Certificate) (*x509.RevocationList, error)
 	// A critical extension would make this a partial or an indirect list (RFC 5280 §5.2.4, §5.2.5, §5.3.3).
 	for _, ext := range list.Extensions {
 		if ext.Critical {
-			return nil, fmt.Errorf("unknown critical extension %v", ext.Id)
+			return nil, fmt.Errorf("unknown critical extension %.100s", ext.Id)
 		}
 	}
 	for _, entry := range list.RevokedCertificateEntries {
 		for _, ext := range entry.Extensions {
 			if ext.Critical {
-				return nil, fmt.Errorf("entry %x: unknown critical extension %v", entry.SerialNumber, ext.Id)
+				return nil, fmt.Errorf("entry %.40s: unknown critical extension %.100s", entry.SerialNumber.Text(16), ext.Id)
 			}
 		}
 	}

@@ -1,15 +1,3 @@
-// Package dcap verifies the evidence of Intel SGX (DCAP quotes of version 3),
-// with the standard library only. Quotes of TDX (versions 4 and 5) are refused
-// as not yet supported.
-//
-// It owns the question whether a quote is genuine: its layout, every
-// signature in it, the certificates and revocation lists, and what Intel's signed
-// documents (TCB info, QE identity) say of the platform. It answers with facts, also of
-// a platform that is out of date or revoked: what to accept is the
-// question of a policy (package attest). It fetches nothing; see [Source].
-//
-// The rules are those of Intel's "SGX ECDSA QuoteGenReference" and "PCK
-// Certificate and CRL Profile Specification", and of the PCS API v4.
 package dcap
 
 import (
@@ -18,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -34,27 +21,9 @@ type Verifier struct {
 	// Root is the trust anchor; nil means the Intel SGX Root CA. Under any
 	// other root every report is marked as simulated.
 	Root *x509.Certificate
-	// Collateral finds collateral for evidence that brings none. Nil: none is to be had.
+	// Collateral finds collateral for evidence that brings none, or brings what is refused. Nil: none is to be had.
 	Collateral Source
 }
-
-// Source finds the collateral of a platform. *Collateral is one, of itself.
-type Source interface {
-	Collateral(ctx context.Context, p Platform) (*Collateral, error)
-}
-
-// Platform is what collateral is about, and what it is asked for by.
-type Platform struct {
-	TEE   string  // "sgx" or "tdx": each has TCB info and a quoting enclave of its own
-	FMSPC [6]byte // the family of the platform, from its PCK certificate
-	CA    string  // which CA certified the PCK: "processor" or "platform"
-}
-
-// String returns "sgx 00606a000000 (platform CA)".
-func (p Platform) String() string { return fmt.Sprintf("%s %x (%s CA)", p.TEE, p.FMSPC, p.CA) }
-
-// ErrNoCollateral is returned if neither the evidence nor the verifier has collateral.
-var ErrNoCollateral = errors.New("no collateral, neither with the evidence nor from the verifier")
 
 // platformName is what evidence of this kind is called.
 const platformName = "dcap"
@@ -62,9 +31,10 @@ const platformName = "dcap"
 // Platform returns "dcap".
 func (v *Verifier) Platform() string { return platformName }
 
-// Verify implements [tee.Verifier]. It takes nine ECDSA verifications and
-// little else, and asks the source for collateral only about a quote that Intel's root vouches for.
-// A chain with another root is an [ErrUntrustedRoot]; a failure of the source is an [tee.ErrUnavailable].
+// Verify implements [tee.Verifier]. It takes nine ECDSA verifications, for TDX as for SGX, and
+// little else, and asks the source for collateral only about a quote that the root vouches for. Collateral
+// that came with the evidence goes first; if both that and the source's are refused, the error has both reasons. A revoked
+// PCK or PCK CA certificate is final: no other collateral is asked for.
 func (v *Verifier) Verify(ctx context.Context, e *tee.Evidence, at time.Time) (*tee.Report, error) {
 	if e.Platform != platformName {
 		return nil, fmt.Errorf("evidence of the platform %q, want %q", e.Platform, platformName)
@@ -87,32 +57,85 @@ func (v *Verifier) Verify(ctx context.Context, e *tee.Evidence, at time.Time) (*
 	if err := q.verify(p.key); err != nil {
 		return nil, err
 	}
-	// 4 The root vouches for the collateral.
-	c, err := v.collateral(ctx, e, p)
+	// 4 to 8 What the collateral says of them.
+	r, err := v.judge(ctx, e.Collateral, &subject{root, q, p, at})
 	if err != nil {
 		return nil, err
 	}
-	j, err := root.judge(c, p.ca)
-	if err != nil {
-		return nil, err
-	}
-	r, err := conclude(q, p, j, at)
-	if err != nil {
-		return nil, err
-	}
-	r.Simulated = !root.intel
+	r.At, r.Simulated = at, !root.intel
 	return r, nil
 }
+
+// judge uses the collateral that came with the evidence, and if there is none or it is refused, that of the source.
+func (v *Verifier) judge(ctx context.Context, staple []byte, s *subject) (*tee.Report, error) {
+	about := Platform{s.quote.TEE(), s.platform.pck.FMSPC, s.platform.which}
+	var refused error
+	if len(staple) > 0 {
+		r, err := s.stapled(staple)
+		if err == nil || v.Collateral == nil || errors.As(err, new(finalError)) {
+			return r, err
+		}
+		refused = err
+	}
+	if v.Collateral == nil {
+		return nil, fmt.Errorf("platform %v: %w", about, ErrNoCollateral)
+	}
+	r, err := s.sourced(ctx, v.Collateral, about)
+	if err != nil && refused != nil {
+		err = fmt.Errorf("collateral that came with the evidence: %w; and from the source: %w", refused, err)
+	}
+	return r, err
+}
+
+// subject is a quote that the root vouches for, and the instant that it is judged at.
+type subject struct {
+	root     *anchor
+	quote    *Quote
+	platform *platform
+	at       time.Time
+}
+
+func (s *subject) stapled(staple []byte) (*tee.Report, error) {
+	c, err := ParseCollateral(staple)
+	if err != nil {
+		return nil, err
+	}
+	return s.judge(c)
+}
+
+func (s *subject) sourced(ctx context.Context, source Source, about Platform) (*tee.Report, error) {
+	c, err := ask(ctx, source, about)
+	if err != nil {
+		return nil, fmt.Errorf("collateral of the platform %v: %w: %w", about, err, tee.ErrUnavailable)
+	}
+	return s.judge(c)
+}
+
+func (s *subject) judge(c *Collateral) (*tee.Report, error) {
+	// 4 The root vouches for the collateral.
+	j, err := s.root.judge(c, s.platform.ca, s.quote.TEE())
+	if err != nil {
+		return nil, err
+	}
+	return conclude(s.quote, s.platform, j, s.at)
+}
+
+// finalError is a refusal that no other collateral lifts: a certificate of the platform is revoked, and stays so. It is a [tee.ErrRevoked].
+type finalError struct{ error }
+
+func (e finalError) Is(target error) bool { return target == tee.ErrRevoked }
+
+func (e finalError) Unwrap() error { return e.error }
 
 // conclude takes the steps that follow the signatures.
 func conclude(q *Quote, p *platform, j *judgement, at time.Time) (*tee.Report, error) {
 	// 5 All that was used is valid at the instant, and 6 the PCK is not revoked.
-	all := slices.Concat(p.spans, j.spans)
+	all := slices.Concat(p.basis, j.basis)
 	if err := all.contain(at); err != nil {
 		return nil, err
 	}
 	if err := j.pckCRL.check("PCK certificate", p.cert); err != nil {
-		return nil, err
+		return nil, finalError{err}
 	}
 	// 7 The documents are about this platform and this quoting enclave.
 	if err := j.tcb.match(p.pck); err != nil {
@@ -121,33 +144,14 @@ func conclude(q *Quote, p *platform, j *judgement, at time.Time) (*tee.Report, e
 	if err := j.qe.match(&q.Signature.QE.Report); err != nil {
 		return nil, err
 	}
-	// 8 How up to date both are.
+	// 8 How up to date all parts are.
 	tcb, err := j.level(q, p.pck)
 	if err != nil {
 		return nil, err
 	}
 	r := facts(q, p)
-	r.TCB, r.Collateral = *tcb, all.window()
+	r.TCB, r.Collateral, r.Basis = *tcb, all.window(), all
 	return r, nil
-}
-
-// collateral returns that of the evidence, else that of the source.
-func (v *Verifier) collateral(ctx context.Context, e *tee.Evidence, p *platform) (*Collateral, error) {
-	if len(e.Collateral) > 0 {
-		return ParseCollateral(e.Collateral)
-	}
-	about := Platform{TEE: "sgx", FMSPC: p.pck.FMSPC, CA: p.which}
-	if v.Collateral == nil {
-		return nil, fmt.Errorf("platform %v: %w", about, ErrNoCollateral)
-	}
-	c, err := v.Collateral.Collateral(ctx, about)
-	if err == nil && c == nil {
-		err = ErrNoCollateral
-	}
-	if err != nil {
-		return nil, fmt.Errorf("collateral of the platform %v: %w: %w", about, err, tee.ErrUnavailable)
-	}
-	return c, nil
 }
 
 // verify checks the signatures within the quote, from the PCK's key upward.
@@ -169,49 +173,4 @@ func (q *Quote) verify(pck *ecdsa.PublicKey) error {
 		return fmt.Errorf("quote: not signed by its attestation key: %w", err)
 	}
 	return nil
-}
-
-// level finds how up to date the platform and its quoting enclave are.
-func (j *judgement) level(q *Quote, pck *PCK) (*tee.TCB, error) {
-	platform, short, err := j.tcb.level(pck)
-	if err != nil {
-		return nil, err
-	}
-	qe, qeShort, err := j.qe.level(&q.Signature.QE.Report)
-	if err != nil {
-		return nil, err
-	}
-	return &tee.TCB{
-		Status:           converge(platform.status, qe.status),
-		Platform:         platform.status,
-		QE:               qe.status,
-		Advisories:       mergeAdvisories(platform.advisories, qe.advisories),
-		EvaluationNumber: min(j.tcb.evaluation, j.qe.evaluation),
-		Shortfalls:       slices.Concat(short, qeShort),
-	}, nil
-}
-
-// facts returns what the quote says of its enclave, and the certificate of its platform.
-func facts(q *Quote, p *platform) *tee.Report {
-	e := q.Enclave
-	return &tee.Report{
-		TEE:   "sgx",
-		Data:  e.ReportData,
-		Debug: e.Debug(),
-		Measurements: map[string][]byte{
-			"mrenclave":    e.MRENCLAVE[:],
-			"mrsigner":     e.MRSIGNER[:],
-			"attributes":   e.Attributes[:],
-			"miscselect":   e.MiscSelect[:],
-			"cpusvn":       e.CPUSVN[:],
-			"configid":     e.ConfigID[:],
-			"configsvn":    {byte(e.ConfigSVN), byte(e.ConfigSVN >> 8)},
-			"isvextprodid": e.ISVExtProdID[:],
-			"isvfamilyid":  e.ISVFamilyID[:],
-		},
-		ISVProdID: e.ISVProdID,
-		ISVSVN:    e.ISVSVN,
-		FMSPC:     hex.EncodeToString(p.pck.FMSPC[:]),
-		PCKCA:     p.which,
-	}
 }

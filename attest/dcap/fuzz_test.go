@@ -3,11 +3,15 @@ package dcap
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/asn1"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,9 +23,12 @@ import (
 // genuine one passes the checks that need no collateral.
 func FuzzParseQuote(f *testing.F) {
 	genuine := original(f, "quote.bin")
-	e, _ := newForge().make(f)
 	f.Add(genuine)
-	f.Add(e.Quote)
+	for _, kind := range kinds {
+		e, _ := kind.forge().make(f)
+		f.Add(e.Quote)
+		f.Add(append(bytes.Clone(e.Quote), 0, 0, 0))
+	}
 	f.Add(genuine[:1100])
 	f.Add(append(bytes.Clone(genuine), 0))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -45,6 +52,7 @@ func FuzzParseQuote(f *testing.F) {
 				_, _ = ParsePCK(cert) // must not panic
 			}
 		}
+		_, _ = q.Platform() // nor this
 	})
 }
 
@@ -154,59 +162,19 @@ func asn1Int(t *testing.T, value asn1.RawValue) (n int) {
 	return n
 }
 
-// FuzzTCBInfo compares our reading of TCB info with encoding/json's.
-func FuzzTCBInfo(f *testing.F) {
-	f.Add(forgedTCBInfo)
-	f.Add(strings.ReplaceAll(forgedTCBInfo, ",", " ,\n"))
-	f.Fuzz(func(t *testing.T, text string) {
-		got, err := parseTCBInfo(text)
-		if err != nil {
-			return
-		}
-		var want struct {
-			ID, FMSPC, PCEID                          string
-			Version, TCBType, TCBEvaluationDataNumber uint64
-			IssueDate, NextUpdate                     time.Time
-			TCBLevels                                 []struct {
-				TCB struct {
-					SGXTCBComponents []struct{ SVN uint8 }
-					PCESVN           uint16
-				}
-				TCBStatus   tee.Status
-				AdvisoryIDs []string
-			}
-		}
-		if err := json.Unmarshal([]byte(text), &want); err != nil {
-			t.Fatalf("encoding/json refuses it: %v", err)
-		}
-		if want.ID != "SGX" || want.Version != 3 || want.TCBType != 0 || uint64(got.evaluation) != want.TCBEvaluationDataNumber ||
-			hex.EncodeToString(got.fmspc[:]) != strings.ToLower(want.FMSPC) || hex.EncodeToString(got.pceID[:]) != strings.ToLower(want.PCEID) ||
-			!got.window.NotBefore.Equal(want.IssueDate) || !got.window.NotAfter.Equal(want.NextUpdate) || len(got.levels) != len(want.TCBLevels) {
-			t.Fatalf("got %+v\nwant %+v", got, want)
-		}
-		for i, level := range want.TCBLevels {
-			components := got.levels[i].svn[:]
-			for k, c := range level.TCB.SGXTCBComponents {
-				if components[k] != c.SVN {
-					t.Errorf("level %d, component %d: got %d, want %d", i, k, components[k], c.SVN)
-				}
-			}
-			sameVerdict(t, got.levels[i].verdict, level.TCBStatus, level.AdvisoryIDs)
-			if len(level.TCB.SGXTCBComponents) != 16 || got.levels[i].pceSVN != level.TCB.PCESVN {
-				t.Errorf("level %d: got %+v, want %+v", i, got.levels[i], level)
-			}
-		}
-	})
-}
-
 // FuzzQEIdentity compares our reading of QE identity with encoding/json's.
 func FuzzQEIdentity(f *testing.F) {
 	f.Add(forgedQEIdentity)
 	f.Add(strings.ReplaceAll(forgedQEIdentity, ",", " ,\n"))
+	f.Add(forgedTDQEIdentity)
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := parseQEIdentity(text)
+		id := "QE"
+		got, err := parseQEIdentity(text, "sgx")
 		if err != nil {
-			return
+			if got, err = parseQEIdentity(text, "tdx"); err != nil {
+				return
+			}
+			id = "TD_QE"
 		}
 		var want struct {
 			ID, Miscselect, MiscselectMask, Attributes, AttributesMask, MRSIGNER string
@@ -215,6 +183,7 @@ func FuzzQEIdentity(f *testing.F) {
 			IssueDate, NextUpdate                                                time.Time
 			TCBLevels                                                            []struct {
 				TCB         struct{ ISVSVN uint16 }
+				TCBDate     time.Time
 				TCBStatus   tee.Status
 				AdvisoryIDs []string
 			}
@@ -230,12 +199,12 @@ func FuzzQEIdentity(f *testing.F) {
 			}
 		}
 		if hex.EncodeToString(got.miscSelectMask[:]) != strings.ToLower(want.MiscselectMask) || hex.EncodeToString(got.attributesMask[:]) != strings.ToLower(want.AttributesMask) ||
-			want.ID != "QE" || want.Version != 2 || uint64(got.evaluation) != want.TCBEvaluationDataNumber || got.isvProdID != want.ISVProdID ||
+			want.ID != id || want.Version != 2 || uint64(got.evaluation) != want.TCBEvaluationDataNumber || got.isvProdID != want.ISVProdID ||
 			!got.window.NotBefore.Equal(want.IssueDate) || !got.window.NotAfter.Equal(want.NextUpdate) || len(got.levels) != len(want.TCBLevels) {
 			t.Fatalf("got %+v\nwant %+v", got, want)
 		}
 		for i, level := range want.TCBLevels {
-			sameVerdict(t, got.levels[i].verdict, level.TCBStatus, level.AdvisoryIDs)
+			sameVerdict(t, got.levels[i].verdict, level.TCBDate, level.TCBStatus, level.AdvisoryIDs)
 			if got.levels[i].isvSVN != level.TCB.ISVSVN {
 				t.Errorf("level %d: got %+v, want %+v", i, got.levels[i], level)
 			}
@@ -243,9 +212,71 @@ func FuzzQEIdentity(f *testing.F) {
 	})
 }
 
-func sameVerdict(t *testing.T, got verdict, status tee.Status, advisories []string) {
-	t.Helper()
-	if got.status != status || strings.Join(got.advisories, "\n") != strings.Join(advisories, "\n") {
-		t.Errorf("got %+v, want %v %v", got, status, advisories)
+// FuzzCRL: no list passes but what the issuer signed.
+func FuzzCRL(f *testing.F) {
+	forge := newForge()
+	e, v := forge.make(f)
+	c, err := ParseCollateral(e.Collateral)
+	if err != nil {
+		f.Fatal(err)
 	}
+	forge.rootCRL.RevokedCertificateEntries = []x509.RevocationListEntry{{SerialNumber: big.NewInt(9), RevocationTime: forgedAt, ReasonCode: 1}}
+	seeds := [][]byte{c.RootCACRL, list(f, forge.rootCRL, forge.root, forge.rootKey)}
+	f.Add(c.PCKCRL)
+	f.Add(endless(f, forge.root, forge.rootKey))
+	for _, seed := range seeds {
+		f.Add(seed)
+		f.Add(append(bytes.Clone(seed), 0))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l, err := verifyCRL("root CRL", data, v.Root)
+		if err != nil {
+			return
+		}
+		if !slices.ContainsFunc(seeds, func(seed []byte) bool { return bytes.Equal(seed, data) }) {
+			t.Errorf("accepted as signed: %x", data)
+		}
+		if err := l.check("root", v.Root); err != nil || l.basis.NotAfter.IsZero() {
+			t.Errorf("got %v, %v", err, l.basis)
+		}
+	})
+}
+
+// FuzzTDBody: a body of TDX is read as Intel's tables have it, and written so again.
+func FuzzTDBody(f *testing.F) {
+	for _, kind := range kinds {
+		if forge := kind.forge(); forge.quote.TD != nil {
+			f.Add(forge.quote.TD.Marshal())
+		}
+	}
+	f.Add(bytes.Repeat([]byte("trust domain"), 54))
+	e, _ := newTDForge(5).make(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		kind := byte(bodyTD15)
+		if len(body) != tdReport15Size {
+			kind = bodyTD10
+		}
+		data := slices.Concat(e.Quote[:headerSize], []byte{kind, 0}, binary.LittleEndian.AppendUint32(nil, uint32(len(body))), body, e.Quote[headerSize+6+tdReport15Size:])
+		q, err := ParseQuote(data)
+		if fits := len(body) == tdReport10Size || len(body) == tdReport15Size; (err == nil) != fits {
+			t.Fatalf("a body of %d bytes: got %v", len(body), err)
+		}
+		if err != nil {
+			return
+		}
+		if again, err := q.Marshal(); err != nil || !bytes.Equal(again, data) || !bytes.Equal(q.TD.Marshal(), body) {
+			t.Errorf("marshals to %x, %v", again, err)
+		}
+		want := map[string][]byte{
+			"tee_tcb_svn": body[:16], "mrseam": body[16:64], "mrsignerseam": body[64:112], "seam_attributes": body[112:120], "td_attributes": body[120:128],
+			"xfam": body[128:136], "mrtd": body[136:184], "mrconfigid": body[184:232], "mrowner": body[232:280], "mrownerconfig": body[280:328],
+			"rtmr0": body[328:376], "rtmr1": body[376:424], "rtmr2": body[424:472], "rtmr3": body[472:520],
+		}
+		if kind == bodyTD15 {
+			want["tee_tcb_svn2"], want["mrservicetd"] = body[584:600], body[600:648]
+		}
+		if got := q.TD.measurements(); !reflect.DeepEqual(got, want) || !bytes.Equal(q.TD.ReportData[:], body[520:584]) || q.TD.Debug() != (body[120] != 0) {
+			t.Errorf("got %x\nwant %x", got, want)
+		}
+	})
 }

@@ -41,10 +41,14 @@ func TestHostileCollateralForm(t *testing.T) {
 		{"empty", replace(`"root_ca_crl": "`, `"root_ca_crl": "", "x": "`), "collateral: root_ca_crl: it is empty"},
 		{"no hex", replace(`"root_ca_crl": "`, `"root_ca_crl": "x`), "collateral: root_ca_crl: encoding/hex: invalid byte"},
 		{"signature too long", replace(`"tcb_info_signature": "`, `"tcb_info_signature": "00`), "collateral: tcb_info_signature: got 130 hex digits, want 128"},
-		{"an unknown escape", replace(`\n`, `\y`), "collateral: pck_crl_issuer_chain: invalid character 'y' in string escape code"},
+		{"an unknown escape", replace(`\n`, `\y`), "collateral: pck_crl_issuer_chain: malformed JSON: got the escape \"y\" at offset "},
 		{"characters outside of ASCII", replace(`BEGIN`, `\u00e9`), "collateral: pck_crl_issuer_chain: got characters outside of ASCII"},
 		{"half a character", replace(`BEGIN`, `\ud800`), "collateral: pck_crl_issuer_chain: got characters outside of ASCII"},
-		{"a string that does not end", `{"pck_crl":"\"`, "collateral: pck_crl: malformed JSON: the string at offset 11 does not end"},
+		{"a string that does not end", `{"pck_crl":"\"`, "collateral: pck_crl: malformed JSON: ends at offset 14, in a string"},
+		{"an escape that does not end", `{"pck_crl":"\`, "collateral: pck_crl: malformed JSON: ends at offset 13, in an escape"},
+		{"a code that does not end", `{"pck_crl":"\u00`, "collateral: pck_crl: malformed JSON: ends at offset 16, in an escape"},
+		{"a code of no hex", replace(`BEGIN`, `\u00g0`), "collateral: pck_crl_issuer_chain: malformed JSON: the escape at offset 34: encoding/hex: invalid byte"},
+		{"a line break", replace(`BEGIN`, "BEG\nIN"), "collateral: pck_crl_issuer_chain: got the byte 0x0a at offset 37, want an escape"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			hostile := *e
@@ -248,7 +252,7 @@ func TestSource(t *testing.T) {
 	for want, s := range map[string]*source{
 		"collateral of the platform sgx 00906ed50000 (platform CA): context deadline exceeded": {err: context.DeadlineExceeded},
 		"collateral of the platform sgx 00906ed50000 (platform CA): no collateral":             {},
-		`TCB info: not signed by "Intel SGX TCB Signing": signature: got 63 bytes, want 64`:     {collateral: short(c)},
+		`TCB info: not signed by "Intel SGX TCB Signing": signature: got 63 bytes, want 64`:    {collateral: short(c)},
 		"root CRL: x509: malformed crl":                                            {collateral: new(Collateral)},
 		"collateral: a part is too large: got 1048577 bytes, want at most 1048576": {collateral: &Collateral{TCBInfo: strings.Repeat(" ", 1<<20+1)}},
 	} {

@@ -25,9 +25,14 @@ type hostile struct {
 
 func refuse(t *testing.T, tests []hostile) {
 	t.Helper()
+	refuseFrom(t, newForge, tests)
+}
+
+func refuseFrom(t *testing.T, forge func() *forge, tests []hostile) {
+	t.Helper()
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			f := newForge()
+			f := forge()
 			test.fault(f)
 			r, err := f.verify(t)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
@@ -53,9 +58,9 @@ func TestHostileLayout(t *testing.T) {
 	}{
 		{"empty", func([]byte) []byte { return nil }, "quote: cut short at offset 0: got 0 bytes, want 2"},
 		{"too large", func(q []byte) []byte { return make([]byte, 64<<10+1) }, "quote: too large: got 65537 bytes, want at most 65536"},
-		{"version 2", le(0, 2), "quote: version: got 2, want 3"},
-		{"version 4, SGX", le(0, 4), "quote: version 4 is not yet supported, only SGX quotes of version 3 are"},
-		{"version 5, TDX", func(q []byte) []byte { q[0], q[4] = 5, 0x81; return q }, "quote: a TDX quote (version 5) is not yet supported"},
+		{"version 2", le(0, 2), "quote: version: got 2, want 3, 4 or 5"},
+		{"version 6", le(0, 6), "quote: version: got 6, want 3, 4 or 5"},
+		{"in the form of another version", le(0, 4), "quote: length of the certification data at offset 566: got 0, but"},
 		{"P-384", le(2, 3), "quote: attestation key type: got 3, want 2 (ECDSA with P-256)"},
 		{"TEE in version 3", le(4, 0x81), "quote: reserved bytes at offset 4: got 0x81, want 0"},
 		{"another vendor", le(12, 0), "quote: vendor of the quoting enclave: got 009a7233f79c4ca9940a0db3957f0607, want 939a"},

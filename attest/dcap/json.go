@@ -2,7 +2,6 @@ package dcap
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -117,7 +116,7 @@ func (d *document) object(n names, member func(name string) error) error {
 		}
 		for _, other := range seen[:count] {
 			if sameName(name, other) {
-				return fmt.Errorf("%q and %q: a name may come once only, in one spelling", other, name)
+				return fmt.Errorf("%.40q and %.40q: a name may come once only, in one spelling", other, name)
 			}
 		}
 		seen[count] = name
@@ -155,12 +154,12 @@ func (d *document) other(n names, name string) error {
 	for _, known := range [][]string{n.required, n.optional} {
 		for _, k := range known {
 			if sameName(k, name) {
-				return fmt.Errorf("got the name %q, want %q", name, k)
+				return fmt.Errorf("got the name %.40q, want %q", name, k)
 			}
 		}
 	}
 	if n.closed {
-		return fmt.Errorf("got the unknown name %q", name)
+		return fmt.Errorf("got the unknown name %.40q", name)
 	}
 	return d.skip()
 }
@@ -204,30 +203,64 @@ func (d *document) str() (string, error) {
 
 // escaped reads a string that may have escapes, and must be ASCII when they are resolved.
 func (d *document) escaped() (string, error) {
-	if d.peek() != '"' {
+	if !d.accept('"') {
 		return "", d.wrong("a string")
 	}
-	end := d.pos + 1
-	for end < len(d.text) && d.text[end] != '"' {
-		if d.text[end] == '\\' {
-			end++
+	start := d.pos
+	var resolved []byte // all up to start, if there was an escape
+	for d.pos < len(d.text) {
+		switch c := d.text[d.pos]; {
+		case c == '"':
+			last := d.text[start:d.pos]
+			d.pos++
+			return string(append(resolved, last...)), nil
+		case c == '\\':
+			resolved = append(resolved, d.text[start:d.pos]...)
+			d.pos++
+			r, err := d.escape()
+			if err != nil {
+				return "", err
+			}
+			resolved, start = append(resolved, r), d.pos
+		case c < 0x20:
+			return "", fmt.Errorf("got the byte %#02x at offset %d, want an escape", c, d.pos)
+		case c > 0x7e:
+			return "", fmt.Errorf("got characters outside of ASCII at offset %d", d.pos)
+		default:
+			d.pos++
 		}
-		end++
 	}
-	if end >= len(d.text) {
-		return "", fmt.Errorf("malformed JSON: the string at offset %d does not end", d.pos)
+	return "", fmt.Errorf("malformed JSON: ends at offset %d, in a string", d.pos)
+}
+
+// escape reads what follows a backslash (RFC 8259 §7), which must be a character of ASCII.
+func (d *document) escape() (byte, error) {
+	rest := d.text[d.pos:]
+	if rest == "" {
+		return 0, fmt.Errorf("malformed JSON: ends at offset %d, in an escape", d.pos)
 	}
-	var s string
-	if err := json.Unmarshal([]byte(d.text[d.pos:end+1]), &s); err != nil {
-		return "", err
-	}
-	for i := range len(s) {
-		if s[i] > 0x7e {
-			return "", errors.New("got characters outside of ASCII")
+	d.pos++
+	switch c := rest[0]; c {
+	case '"', '\\', '/':
+		return c, nil
+	case 'b', 'f', 'n', 'r', 't':
+		return "\b\f\n\r\t"[strings.IndexByte("bfnrt", c)], nil
+	case 'u':
+		var code [2]byte
+		if len(rest) < 5 {
+			return 0, fmt.Errorf("malformed JSON: ends at offset %d, in an escape", len(d.text))
 		}
+		if _, err := hex.Decode(code[:], []byte(rest[1:5])); err != nil {
+			return 0, fmt.Errorf("malformed JSON: the escape at offset %d: %w", d.pos-2, err)
+		}
+		if code[0] != 0 || code[1] > 0x7e {
+			return 0, fmt.Errorf("got characters outside of ASCII at offset %d", d.pos-2)
+		}
+		d.pos += 4
+		return code[1], nil
+	default:
+		return 0, fmt.Errorf("malformed JSON: got the escape %q at offset %d", rest[:1], d.pos-2)
 	}
-	d.pos = end + 1
-	return s, nil
 }
 
 // uint reads a whole number without sign, fraction and exponent, between 0 and max.
@@ -270,7 +303,7 @@ func (d *document) time() (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil || len(s) != len("2006-01-02T15:04:05Z") {
-		return time.Time{}, fmt.Errorf("got %q, want an instant such as \"2006-01-02T15:04:05Z\"", s)
+		return time.Time{}, fmt.Errorf("got %.40q, want an instant such as \"2006-01-02T15:04:05Z\"", s)
 	}
 	return t, nil
 }
@@ -279,7 +312,7 @@ func (d *document) time() (time.Time, error) {
 func (d *document) is(want string) error {
 	got, err := d.str()
 	if err == nil && got != want {
-		err = fmt.Errorf("got %q, want %q", got, want)
+		err = fmt.Errorf("got %.40q, want %q", got, want)
 	}
 	return err
 }

@@ -8,26 +8,28 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // judgement is collateral of which every signature and chain is verified. It
-// does not depend on the instant: when it holds is in spans.
+// does not depend on the instant: when it holds is in basis.
 type judgement struct {
 	tcb   *tcbInfo
 	qe    *qeIdentity
-	spans spans
+	basis basis // the lists, the signers and the documents
 
 	rootCRL *crl // revokes PCK CAs and TCB signers
 	pckCRL  *crl // revokes PCKs
 }
 
-// judge verifies the collateral of platforms that ca certified. ca is verified
-// but for its revocation, which is decided here.
-func (a *anchor) judge(c *Collateral, ca *x509.Certificate) (*judgement, error) {
+// judge verifies the collateral of platforms that ca certified, for the environment want ("sgx" or "tdx",
+// "" for either). ca is verified but for its revocation, which is decided here.
+func (a *anchor) judge(c *Collateral, ca *x509.Certificate, want string) (*judgement, error) {
 	if err := c.bounded(); err != nil {
 		return nil, err
 	}
-	j := &judgement{spans: make(spans, 0, 8)}
+	j := &judgement{basis: make(basis, 0, 8)}
 	if err := j.readLists(a, c, ca); err != nil {
 		return nil, err
 	}
@@ -50,13 +52,14 @@ func (a *anchor) judge(c *Collateral, ca *x509.Certificate) (*judgement, error) 
 		return nil, err
 	}
 	// Only now, as signed bytes, are they read.
-	if j.tcb, err = parseTCBInfo(tcb.text); err != nil {
+	if j.tcb, err = parseTCBInfo(tcb.text, want); err != nil {
 		return nil, err
 	}
-	if j.qe, err = parseQEIdentity(qe.text); err != nil {
+	if j.qe, err = parseQEIdentity(qe.text, j.tcb.tee); err != nil {
 		return nil, err
 	}
-	j.spans = append(j.spans, span{tcb.what, j.tcb.window}, span{qe.what, j.qe.window})
+	j.basis = append(j.basis, tee.Basis{What: tcb.what, SignedBy: nameTCBSigner, Window: j.tcb.window},
+		tee.Basis{What: qe.what, SignedBy: nameTCBSigner, Window: j.qe.window})
 	return j, nil
 }
 
@@ -78,7 +81,7 @@ func (j *judgement) signer(a *anchor, s *signed) (*ecdsa.PublicKey, error) {
 	if err := j.rootCRL.check(what, cert); err != nil {
 		return nil, err
 	}
-	j.spans = append(j.spans, certSpan(what, cert))
+	j.basis = append(j.basis, certBasis(what, cert))
 	return key, nil
 }
 
@@ -112,15 +115,22 @@ func (j *judgement) readLists(a *anchor, c *Collateral, ca *x509.Certificate) (e
 	if err != nil {
 		return fmt.Errorf("PCK CRL issuer chain: %w", err)
 	}
-	for _, cert := range []*x509.Certificate{ca, issuer} {
-		if err := j.rootCRL.check("PCK CA certificate", cert); err != nil {
+	if err := j.rootCRL.check("PCK CA certificate", ca); err != nil {
+		return finalError{err}
+	}
+	if issuer != ca { // certified anew, and perhaps revoked since
+		if err := j.rootCRL.check("PCK CA certificate", issuer); err != nil {
 			return err
 		}
 	}
 	if j.pckCRL, err = verifyCRL("PCK CRL", c.PCKCRL, issuer); err != nil {
 		return err
 	}
-	j.spans = append(j.spans, j.rootCRL.span, j.pckCRL.span, certSpan("PCK CRL issuer certificate", issuer))
+	j.basis = append(j.basis, j.rootCRL.basis)
+	if issuer != ca {
+		j.basis = append(j.basis, certBasis("PCK CRL issuer certificate", issuer))
+	}
+	j.basis = append(j.basis, j.pckCRL.basis)
 	return nil
 }
 

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 )
 
 // TestQuotesMarshalToThemselves: what parses marshals to the same bytes.
 func TestQuotesMarshalToThemselves(t *testing.T) {
-	for _, name := range []string{processorQuote, platformQuote, originalQuote} {
+	for _, name := range []string{processorQuote, platformQuote, originalQuote, tdxQuote} {
 		t.Run(name, func(t *testing.T) {
 			data := vector(t, name)
 			q, err := ParseQuote(data)
@@ -20,10 +21,14 @@ func TestQuotesMarshalToThemselves(t *testing.T) {
 			if err != nil || !bytes.Equal(again, data) {
 				t.Errorf("got %x, %v", again, err)
 			}
-			if !bytes.Equal(q.Signed(), data[:432]) {
+			signed, qe := 432, 436+128
+			if q.TD != nil {
+				signed, qe = 48+584, 48+584+4+128+6
+			}
+			if !bytes.Equal(q.Signed(), data[:signed]) {
 				t.Error("what is signed is not what came")
 			}
-			if !bytes.Equal(q.Signature.QE.Report.Marshal(), data[436+128:436+128+384]) {
+			if !bytes.Equal(q.Signature.QE.Report.Marshal(), data[qe:qe+384]) {
 				t.Error("the report of the quoting enclave is not what came")
 			}
 		})
@@ -31,12 +36,20 @@ func TestQuotesMarshalToThemselves(t *testing.T) {
 }
 
 func TestMarshalRefuses(t *testing.T) {
+	enclave, td := new(EnclaveReport), new(TDReport)
 	for want, q := range map[string]*Quote{
-		"quote: no enclave report": {},
-		"quote: authentication data of the quoting enclave: got 65536 bytes, want at most 65535": {Enclave: new(EnclaveReport), Signature: Signature{QE: QE{AuthData: make([]byte, 65536)}}},
-		"quote: certification data: got 65537 bytes, want at most 65536":                         {Enclave: new(EnclaveReport), Signature: Signature{Certification: Certification{Data: make([]byte, 65537)}}},
+		"quote: want an enclave report or a TD report, and one alone":                            {},
+		"quote: want an enclave report or a TD report, and one alone ":                           {Enclave: enclave, TD: td},
+		"quote: the report is not of the TEE type 0x0":                                           {TD: td},
+		"quote: the report is not of the TEE type 0x81":                                          {Header: Header{TEE: teeTDX}, Enclave: enclave},
+		"quote: version 4 has no report of TDX 1.5, version 5 has":                               {Header: Header{Version: 4, TEE: teeTDX}, TD: &TDReport{TDX15: true}},
+		"quote: padding: got -1, want 0 to 65536":                                                {Enclave: enclave, Padding: -1},
+		"quote: padding: got 1, want 0 in version 3":                                             {Header: Header{Version: 3}, Enclave: enclave, Padding: 1},
+		"quote: version: got 6, want 3, 4 or 5":                                                  {Header: Header{Version: 6}, Enclave: enclave},
+		"quote: authentication data of the quoting enclave: got 65536 bytes, want at most 65535": {Header: Header{Version: 3}, Enclave: enclave, Signature: Signature{QE: QE{AuthData: make([]byte, 65536)}}},
+		"quote: certification data: got 65537 bytes, want at most 65536":                         {Header: Header{Version: 3}, Enclave: enclave, Signature: Signature{Certification: Certification{Data: make([]byte, 65537)}}},
 	} {
-		if _, err := q.Marshal(); err == nil || err.Error() != want {
+		if _, err := q.Marshal(); err == nil || err.Error() != strings.TrimSpace(want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}

@@ -12,6 +12,9 @@ var (
 	pemEnd   = []byte("-----END CERTIFICATE-----")
 )
 
+// maxCertificate bounds one certificate, in bytes of its base64, and so the names in errors; genuine ones have some 1.7 KiB.
+const maxCertificate = 8 << 10
+
 // decodePEM returns the DER of exactly n certificates. It is stricter than
 // encoding/pem: no text around the blocks, no headers, canonical base64 (so
 // that no bit of the text is indifferent); only line breaks are free.
@@ -45,6 +48,9 @@ func cutPEM(text []byte) (der, rest []byte, err error) {
 	body, rest, ok = bytes.Cut(body, pemEnd)
 	if !ok {
 		return nil, nil, fmt.Errorf("want %q at its end", pemEnd)
+	}
+	if len(body) > maxCertificate {
+		return nil, nil, fmt.Errorf("got %d bytes of base64, want at most %d", len(body), maxCertificate)
 	}
 	der = make([]byte, base64.StdEncoding.DecodedLen(len(body)))
 	n, err := base64.StdEncoding.Strict().Decode(der, body)

@@ -13,7 +13,7 @@ type platform struct {
 	cert  *x509.Certificate
 	ca    *x509.Certificate
 	which string // "processor" or "platform"
-	spans spans
+	basis basis  // the root, the PCK CA and the PCK certificate
 }
 
 // platform verifies the PCK certificate chain of a quote.
@@ -46,7 +46,7 @@ func (a *anchor) verifyPCK(c *Certification) (*platform, error) {
 	if p.pck, err = ParsePCK(p.cert); err != nil {
 		return nil, err
 	}
-	p.spans = spans{certSpan("PCK certificate", p.cert), certSpan("PCK CA certificate", p.ca), certSpan("root certificate", a.cert)}
+	p.basis = basis{certBasis("root certificate", a.cert), certBasis("PCK CA certificate", p.ca), certBasis("PCK certificate", p.cert)}
 	return p, nil
 }
 

@@ -1,7 +1,6 @@
 package dcap
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/confidential-token-broker/ctb/attest/tee"
@@ -16,39 +15,32 @@ type qeIdentity struct {
 	attributes, attributesMask [16]byte
 	mrsigner                   [32]byte
 	isvProdID                  uint16
-	levels                     []qeLevel // from the newest to the oldest
+	levels                     isvLevels
 }
 
-// qeLevel is what a quoting enclave reaches that has at least this number.
-type qeLevel struct {
-	isvSVN uint16
-	verdict
-}
+var qeIdentityNames = names{required: []string{
+	"id", "version", "issueDate", "nextUpdate", "tcbEvaluationDataNumber", "miscselect", "miscselectMask",
+	"attributes", "attributesMask", "mrsigner", "isvprodid", "tcbLevels",
+}}
 
-var (
-	qeIdentityNames = names{required: []string{
-		"id", "version", "issueDate", "nextUpdate", "tcbEvaluationDataNumber", "miscselect", "miscselectMask",
-		"attributes", "attributesMask", "mrsigner", "isvprodid", "tcbLevels",
-	}}
-	isvSVNNames = names{required: []string{"isvsvn"}}
-)
-
-// parseQEIdentity reads the signed object. Its signature is the caller's question.
-func parseQEIdentity(text string) (*qeIdentity, error) {
+// parseQEIdentity reads the signed object, which must be about the quoting enclave of the given
+// environment, "sgx" or "tdx". Its signature is the caller's question.
+func parseQEIdentity(text, want string) (*qeIdentity, error) {
 	q := new(qeIdentity)
-	if err := readDocument(text, qeIdentityNames, q.read); err != nil {
+	err := readDocument(text, qeIdentityNames, func(d *document, name string) error {
+		if name == "id" {
+			return d.is(documentIDs[want].qe)
+		}
+		return q.read(d, name)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("QE identity: %w", err)
-	}
-	if len(q.levels) == 0 {
-		return nil, errors.New("QE identity: tcbLevels: it is empty")
 	}
 	return q, nil
 }
 
 func (q *qeIdentity) read(d *document, name string) (err error) {
 	switch name {
-	case "id":
-		return d.is("QE")
 	case "version":
 		return d.number(2)
 	case "issueDate":
@@ -74,25 +66,9 @@ func (q *qeIdentity) read(d *document, name string) (err error) {
 		q.isvProdID = uint16(n)
 		return err
 	case "tcbLevels":
-		return d.array(func(int) error {
-			q.levels = append(q.levels, qeLevel{})
-			return q.levels[len(q.levels)-1].read(d)
-		})
+		return q.levels.read(d)
 	}
 	return err
-}
-
-func (l *qeLevel) read(d *document) error {
-	return d.object(levelNames, func(name string) error {
-		if name != "tcb" {
-			return l.verdict.read(d, name)
-		}
-		return d.object(isvSVNNames, func(string) error {
-			n, err := d.uint(0xffff)
-			l.isvSVN = uint16(n)
-			return err
-		})
-	})
 }
 
 // match checks that the report is of this enclave. Masks and values are written
@@ -123,21 +99,12 @@ func mask(b, mask []byte) {
 	}
 }
 
-// level returns the first level that the quoting enclave reaches, and what it lacks of the newest.
-func (q *qeIdentity) level(r *EnclaveReport) (*qeLevel, []tee.Shortfall, error) {
-	for i := range q.levels {
-		if r.ISVSVN >= q.levels[i].isvSVN {
-			return &q.levels[i], q.levels[0].shortfalls(r), nil
-		}
+// judge returns the first level that the quoting enclave reaches, and what it lacks of the newest.
+func (q *qeIdentity) judge(r *EnclaveReport) (part, error) {
+	reached := q.levels.reached(r.ISVSVN)
+	if reached == nil {
+		return part{}, fmt.Errorf("QE identity: the quoting enclave reaches none of the %d levels; of the lowest it misses: qe.isvsvn is %d, want %d",
+			len(q.levels), r.ISVSVN, q.levels.lowest())
 	}
-	lowest := &q.levels[len(q.levels)-1]
-	return nil, nil, fmt.Errorf("QE identity: the quoting enclave reaches none of the %d levels; of the lowest it misses: %s",
-		len(q.levels), describe(lowest.shortfalls(r)))
-}
-
-func (l *qeLevel) shortfalls(r *EnclaveReport) []tee.Shortfall {
-	if r.ISVSVN >= l.isvSVN {
-		return nil
-	}
-	return []tee.Shortfall{{Component: "qe.isvsvn", Have: r.ISVSVN, Want: l.isvSVN}}
+	return q.levels.judge(tee.PartQE, "qe.isvsvn", r.ISVSVN, reached), nil
 }

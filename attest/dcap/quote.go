@@ -6,46 +6,38 @@ import (
 	"fmt"
 )
 
-const (
-	maxQuoteSize = 64 << 10 // genuine quotes have some 5 KiB
-	headerSize   = 48
+const maxQuoteSize = 64 << 10 // genuine quotes have some 5 KiB
 
-	keyTypeP256 = 2 // ECDSA with the curve P-256 and SHA-256
-	teeTDX      = 0x81
+// The body types of quotes of version 5 (Intel TDX DCAP Quoting Library API, A.4).
+const (
+	bodyEnclave = 1
+	bodyTD10    = 2
+	bodyTD15    = 3
 )
 
-// intelQE is the vendor id of Intel's quoting enclaves.
-var intelQE = [16]byte{0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9, 0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07}
-
-// Quote is an SGX quote of version 3 (Intel SGX ECDSA Quote Library reference,
-// appendix A.4). Its bytes are, with integers little-endian:
+// Quote is a quote of SGX (versions 3, 4, 5) or TDX (versions 4, 5), as in Intel's SGX ECDSA Quote
+// Library reference, appendix A.4, and TDX DCAP Quoting Library API, appendix A.3 and A.4. Its
+// bytes are, with integers little-endian:
 //
-//	offset 0    Header, 48 bytes
-//	offset 48   Enclave, 384 bytes
-//	offset 432  length of the rest, uint32
-//	offset 436  Signature
+//	Header     48 bytes
+//	body type  uint16, 1 to 3, and its size, uint32: version 5 alone
+//	body       Enclave (384 bytes) or TD (584, or 648 in version 5)
+//	length     of the signature section, uint32
+//	Signature
+//	Padding    that many NULs: versions 4 and 5 alone
 //
 // A quote that parses marshals to the same bytes.
 type Quote struct {
 	Header    Header
-	Enclave   *EnclaveReport
+	Enclave   *EnclaveReport // of SGX, else nil
+	TD        *TDReport      // of TDX, else nil
 	Signature Signature
-}
-
-// Header is the first 48 bytes of a quote.
-type Header struct {
-	Version    uint16   // offset 0: 3
-	KeyType    uint16   // 2: 2 is ECDSA with P-256
-	TEE        uint32   // 4: 0 is SGX (reserved in version 3)
-	QESVN      uint16   // 8
-	PCESVN     uint16   // 10
-	QEVendorID [16]byte // 12: 939a7233f79c4ca9940a0db3957f0607 is Intel
-	UserData   [20]byte // 28: the first 16 bytes name the platform to its owner
+	Padding   int // how many NULs follow: the quote provider's buffer is longer than the quote
 }
 
 // ParseQuote reads a quote of at most 64 KiB. It checks the layout, every
 // length and that nothing is left over, but no signature and no certificate:
-// that is [Verifier.Verify]. Quotes of other versions are refused.
+// that is [Verifier.Verify]. The quote's two variable parts still belong to data, which must not change.
 func ParseQuote(data []byte) (*Quote, error) {
 	q, err := parseQuote(data)
 	if err != nil {
@@ -58,79 +50,141 @@ func parseQuote(data []byte) (*Quote, error) {
 	if len(data) > maxQuoteSize {
 		return nil, fmt.Errorf("too large: got %d bytes, want at most %d", len(data), maxQuoteSize)
 	}
-	c := &cursor{rest: data}
-	q := &Quote{Enclave: new(EnclaveReport)}
-	if err := q.Header.read(c); err != nil {
+	c := cursor{rest: data}
+	q := new(Quote)
+	if err := q.Header.read(&c); err != nil {
 		return nil, err
 	}
-	q.Enclave.read(c)
+	if err := q.readBody(&c); err != nil {
+		return nil, err
+	}
 	length := c.uint32()
 	if c.err != nil {
 		return nil, c.err
 	}
-	if uint64(length) != uint64(len(c.rest)) {
-		return nil, fmt.Errorf("length of the signature section at offset 432: got %d, but %d bytes follow", length, len(c.rest))
+	if err := q.cutPadding(&c, length); err != nil {
+		return nil, err
 	}
-	if err := q.Signature.read(c); err != nil {
+	if err := q.Signature.read(&c, q.Header.Version); err != nil {
 		return nil, err
 	}
 	return q, nil
 }
 
-// read reads the header and refuses what the rest of the layout would not fit.
-func (h *Header) read(c *cursor) error {
-	h.Version = c.uint16()
-	h.KeyType = c.uint16()
-	h.TEE = c.uint32()
-	h.QESVN = c.uint16()
-	h.PCESVN = c.uint16()
-	c.fill(h.QEVendorID[:])
-	c.fill(h.UserData[:])
-	switch {
-	case c.err != nil:
+// readBody reads the report, whose kind the header and, in version 5, the body type tell.
+func (q *Quote) readBody(c *cursor) error {
+	if q.Header.TEE == teeSGX {
+		q.Enclave = new(EnclaveReport)
+	} else {
+		q.TD = new(TDReport)
+	}
+	if q.Header.Version == 5 {
+		if err := q.readBodyType(c); err != nil {
+			return err
+		}
+	}
+	if q.Enclave != nil {
+		q.Enclave.read(c)
+	} else {
+		q.TD.read(c)
+	}
+	return c.err
+}
+
+// readBodyType reads what stands before the report in version 5.
+func (q *Quote) readBodyType(c *cursor) error {
+	got, length := c.uint16(), c.uint32()
+	if c.err != nil {
 		return c.err
-	case (h.Version == 4 || h.Version == 5) && h.TEE == teeTDX:
-		return fmt.Errorf("a TDX quote (version %d) is not yet supported, only SGX quotes of version 3 are", h.Version)
-	case h.Version == 4 || h.Version == 5:
-		return fmt.Errorf("version %d is not yet supported, only SGX quotes of version 3 are", h.Version)
-	case h.Version != 3:
-		return fmt.Errorf("version: got %d, want 3", h.Version)
-	case h.KeyType != keyTypeP256:
-		return fmt.Errorf("attestation key type: got %d, want %d (ECDSA with P-256)", h.KeyType, keyTypeP256)
-	case h.TEE != 0:
-		return fmt.Errorf("reserved bytes at offset 4: got %#x, want 0", h.TEE)
-	case h.QEVendorID != intelQE:
-		return fmt.Errorf("vendor of the quoting enclave: got %x, want %x (Intel)", h.QEVendorID, intelQE)
+	}
+	if q.TD != nil {
+		q.TD.TDX15 = got == bodyTD15
+	}
+	switch kind, size := q.bodyType(); {
+	case got != kind && q.Enclave != nil:
+		return fmt.Errorf("body type at offset %d: got %d, want 1 (SGX), since the TEE type is %#x", headerSize, got, q.Header.TEE)
+	case got != kind:
+		return fmt.Errorf("body type at offset %d: got %d, want 2 (TDX 1.0) or 3 (TDX 1.5), since the TEE type is %#x", headerSize, got, q.Header.TEE)
+	case length != size:
+		return fmt.Errorf("size of the body at offset %d: got %d, want %d for the body type %d", headerSize+2, length, size, kind)
 	}
 	return nil
 }
 
-func (h *Header) append(b []byte) []byte {
-	b = binary.LittleEndian.AppendUint16(b, h.Version)
-	b = binary.LittleEndian.AppendUint16(b, h.KeyType)
-	b = binary.LittleEndian.AppendUint32(b, h.TEE)
-	b = binary.LittleEndian.AppendUint16(b, h.QESVN)
-	b = binary.LittleEndian.AppendUint16(b, h.PCESVN)
-	b = append(b, h.QEVendorID[:]...)
-	return append(b, h.UserData[:]...)
-}
-
-// Signed returns the bytes that the attestation key signs: header and body.
-func (q *Quote) Signed() []byte {
-	b := q.Header.append(make([]byte, 0, headerSize+enclaveReportSize))
-	return q.Enclave.append(b)
-}
-
-// Marshal returns the bytes of the quote. What is too long for its length field is an error.
-func (q *Quote) Marshal() ([]byte, error) {
-	if q.Enclave == nil {
-		return nil, errors.New("quote: no enclave report")
+// bodyType returns the number and the size of the body that q has, as version 5 tells them.
+func (q *Quote) bodyType() (number uint16, size uint32) {
+	switch {
+	case q.Enclave != nil:
+		return bodyEnclave, enclaveReportSize
+	case q.TD.TDX15:
+		return bodyTD15, tdReport15Size
 	}
-	section, err := q.Signature.marshal()
+	return bodyTD10, tdReport10Size
+}
+
+// cutPadding takes the NULs behind a signature section of the given length away. Quotes of
+// versions 4 and 5 come with some, for their provider knows only how large a quote may get.
+func (q *Quote) cutPadding(c *cursor, length uint32) error {
+	left := len(c.rest)
+	if uint64(length) > uint64(left) || q.Header.Version == 3 && uint64(length) != uint64(left) {
+		return fmt.Errorf("length of the signature section at offset %d: got %d, but %d bytes follow", c.read-4, length, left)
+	}
+	for i, b := range c.rest[length:] {
+		if b != 0 {
+			return fmt.Errorf("length of the signature section at offset %d: got %d, but %d bytes follow, which can't be padding: that at offset %d is %#02x, want NUL",
+				c.read-4, length, left, c.read+int(length)+i, b)
+		}
+	}
+	q.Padding = left - int(length)
+	c.rest = c.rest[:length]
+	return nil
+}
+
+// TEE returns "sgx" or "tdx".
+func (q *Quote) TEE() string {
+	if q.Header.TEE == teeTDX {
+		return "tdx"
+	}
+	return "sgx"
+}
+
+// Signed returns the bytes that the attestation key signs: all up to the length of the signature section.
+func (q *Quote) Signed() []byte {
+	b := q.Header.append(make([]byte, 0, headerSize+6+tdReport15Size))
+	if q.Header.Version == 5 {
+		kind, size := q.bodyType()
+		b = binary.LittleEndian.AppendUint16(b, kind)
+		b = binary.LittleEndian.AppendUint32(b, size)
+	}
+	if q.Enclave != nil {
+		return q.Enclave.append(b)
+	}
+	return q.TD.append(b)
+}
+
+// Marshal returns the bytes of the quote. Parts that do not fit each other, and
+// what is too long for its length field, are errors.
+func (q *Quote) Marshal() ([]byte, error) {
+	switch {
+	case (q.Enclave == nil) == (q.TD == nil):
+		return nil, errors.New("quote: want an enclave report or a TD report, and one alone")
+	case (q.Header.TEE == teeTDX) != (q.TD != nil):
+		return nil, fmt.Errorf("quote: the report is not of the TEE type %#x", q.Header.TEE)
+	case q.TD != nil && q.TD.TDX15 && q.Header.Version != 5:
+		return nil, fmt.Errorf("quote: version %d has no report of TDX 1.5, version 5 has", q.Header.Version)
+	case q.Padding < 0 || q.Padding > maxQuoteSize:
+		return nil, fmt.Errorf("quote: padding: got %d, want 0 to %d", q.Padding, maxQuoteSize)
+	case q.Padding > 0 && q.Header.Version == 3:
+		return nil, fmt.Errorf("quote: padding: got %d, want 0 in version 3", q.Padding)
+	case q.Header.Version < 3 || q.Header.Version > 5:
+		return nil, fmt.Errorf("quote: version: got %d, want 3, 4 or 5", q.Header.Version)
+	}
+	section, err := q.Signature.marshal(q.Header.Version)
 	if err != nil {
 		return nil, fmt.Errorf("quote: %w", err)
 	}
 	b := q.Signed()
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(section)))
-	return append(b, section...), nil
+	b = append(b, section...)
+	return append(b, make([]byte, q.Padding)...), nil
 }

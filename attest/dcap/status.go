@@ -2,8 +2,7 @@ package dcap
 
 import (
 	"fmt"
-	"slices"
-	"strings"
+	"time"
 
 	"github.com/confidential-token-broker/ctb/attest/tee"
 )
@@ -65,15 +64,20 @@ func converge(parts ...tee.Status) tee.Status {
 // verdict is what a level of TCB info or QE identity says of who reaches it.
 type verdict struct {
 	status     tee.Status
+	date       time.Time
 	advisories []string
 }
 
-// verdictNames are the members of a level beside its "tcb".
-var levelNames = names{required: []string{"tcb", "tcbStatus"}, optional: []string{"advisoryIDs"}}
+// levelNames are the members of a level beside its "tcb".
+var levelNames = names{required: []string{"tcb", "tcbDate", "tcbStatus"}, optional: []string{"advisoryIDs"}}
 
-// read reads the member "tcbStatus" or "advisoryIDs" of a level.
-func (v *verdict) read(d *document, name string) error {
-	if name == "advisoryIDs" {
+// read reads the member "tcbDate", "tcbStatus" or "advisoryIDs" of a level.
+func (v *verdict) read(d *document, name string) (err error) {
+	switch name {
+	case "tcbDate":
+		v.date, err = d.time()
+		return err
+	case "advisoryIDs":
 		return d.array(func(int) error {
 			id, err := d.str()
 			v.advisories = append(v.advisories, id)
@@ -89,20 +93,4 @@ func (v *verdict) read(d *document, name string) error {
 		return fmt.Errorf("got the unknown status %q", s)
 	}
 	return nil
-}
-
-// mergeAdvisories returns all, sorted, each once.
-func mergeAdvisories(lists ...[]string) []string {
-	all := slices.Concat(lists...)
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// describe lists shortfalls in words.
-func describe(shortfalls []tee.Shortfall) string {
-	words := make([]string, len(shortfalls))
-	for i, s := range shortfalls {
-		words[i] = fmt.Sprintf("%s is %d, want %d", s.Component, s.Have, s.Want)
-	}
-	return strings.Join(words, "; ")
 }

@@ -8,48 +8,52 @@ import (
 )
 
 // tcbInfo is Intel's judgement of a family of platforms: TCB info of version 3
-// (Intel PCS API v4, "TCB Info V3"), for SGX.
+// (Intel PCS API v4, "TCB Info V3"), for SGX or TDX, or of version 2 (API v3, "TCB Info V2"), for SGX.
 type tcbInfo struct {
+	tee        string // "sgx" or "tdx"
+	version    uint64
 	window     tee.Window // issueDate to nextUpdate
 	fmspc      [6]byte
 	pceID      [2]byte
 	evaluation uint32
 	levels     []tcbLevel // from the newest to the oldest
+	names      componentNames
+
+	module  *moduleIdentity   // TDX: of the major version 0
+	modules []*moduleIdentity // TDX: of the others
 }
 
-// tcbLevel is what a platform reaches that has at least these numbers.
-type tcbLevel struct {
-	svn    [16]uint8
-	pceSVN uint16
-	verdict
+var tcbInfoNames = names{
+	required: []string{"version", "issueDate", "nextUpdate", "fmspc", "pceId", "tcbType", "tcbEvaluationDataNumber", "tcbLevels"},
+	optional: []string{"id", "tdxModule", "tdxModuleIdentities"}, // see check
 }
 
-var (
-	tcbInfoNames = names{required: []string{
-		"id", "version", "issueDate", "nextUpdate", "fmspc", "pceId", "tcbType", "tcbEvaluationDataNumber", "tcbLevels",
-	}}
-	tcbNames       = names{required: []string{"sgxtcbcomponents", "pcesvn"}}
-	componentNames = names{required: []string{"svn"}}
-)
+// documentIDs are what the documents call the environments: TCB info, QE identity.
+var documentIDs = map[string]struct{ tcb, qe string }{"sgx": {"SGX", "QE"}, "tdx": {"TDX", "TD_QE"}}
 
-// parseTCBInfo reads the signed object. Its signature is the caller's question.
-func parseTCBInfo(text string) (*tcbInfo, error) {
-	t := new(tcbInfo)
-	if err := readDocument(text, tcbInfoNames, t.read); err != nil {
-		return nil, fmt.Errorf("TCB info: %w", err)
+// parseTCBInfo reads the signed object, which must be about the given environment, "sgx" or "tdx"
+// ("" for either). Its signature is the caller's question.
+func parseTCBInfo(text, want string) (*tcbInfo, error) {
+	t := &tcbInfo{levels: make([]tcbLevel, 0, 16)}
+	err := readDocument(text, tcbInfoNames, func(d *document, name string) error { return t.read(d, name, want) })
+	if err == nil {
+		err = t.check(want)
 	}
-	if len(t.levels) == 0 {
-		return nil, errors.New("TCB info: tcbLevels: it is empty")
+	if err != nil {
+		return nil, fmt.Errorf("TCB info: %w", err)
 	}
 	return t, nil
 }
 
-func (t *tcbInfo) read(d *document, name string) (err error) {
+func (t *tcbInfo) read(d *document, name, want string) (err error) {
 	switch name {
 	case "id":
-		return d.is("SGX")
+		return t.readID(d, want)
 	case "version":
-		return d.number(3)
+		t.version, err = d.uint(1 << 32)
+		if err == nil && t.version != 2 && t.version != 3 {
+			err = fmt.Errorf("got %d, want 3, or 2 of the PCS API v3", t.version)
+		}
 	case "issueDate":
 		t.window.NotBefore, err = d.time()
 	case "nextUpdate":
@@ -66,46 +70,60 @@ func (t *tcbInfo) read(d *document, name string) (err error) {
 		t.evaluation = uint32(n)
 		return err
 	case "tcbLevels":
-		return d.array(func(int) error {
-			t.levels = append(t.levels, tcbLevel{})
-			return t.levels[len(t.levels)-1].read(d)
-		})
+		return t.readLevels(d)
+	case "tdxModule":
+		t.module = new(moduleIdentity)
+		return t.module.read(d, moduleNames)
+	case "tdxModuleIdentities":
+		return t.readModules(d)
 	}
 	return err
 }
 
-func (l *tcbLevel) read(d *document) error {
-	return d.object(levelNames, func(name string) error {
-		if name != "tcb" {
-			return l.verdict.read(d, name)
+func (t *tcbInfo) readID(d *document, want string) error {
+	id, err := d.str()
+	if err != nil {
+		return err
+	}
+	for name, ids := range documentIDs {
+		if ids.tcb == id && (want == "" || want == name) {
+			t.tee = name
+			return nil
 		}
-		return d.object(tcbNames, func(name string) error {
-			if name == "pcesvn" {
-				n, err := d.uint(0xffff)
-				l.pceSVN = uint16(n)
-				return err
-			}
-			return l.readComponents(d)
-		})
-	})
+	}
+	if want == "" {
+		return fmt.Errorf("got %.40q, want \"SGX\" or \"TDX\"", id)
+	}
+	return fmt.Errorf("got %.40q, want %q", id, documentIDs[want].tcb)
 }
 
-func (l *tcbLevel) readComponents(d *document) error {
-	count := 0
-	err := d.array(func(i int) error {
-		if count++; count > len(l.svn) {
-			return fmt.Errorf("got more than %d components", len(l.svn))
-		}
-		return d.object(componentNames, func(string) error {
-			n, err := d.uint(0xff)
-			l.svn[i] = uint8(n)
-			return err
-		})
-	})
-	if err == nil && count != len(l.svn) {
-		err = fmt.Errorf("got %d components, want %d", count, len(l.svn))
+// check checks that all members are there that a document of its kind has, and no others.
+func (t *tcbInfo) check(want string) error {
+	if len(t.levels) == 0 {
+		return in("tcbLevels", errors.New("it is empty"))
 	}
-	return err
+	tdx := t.tee == "tdx"
+	switch {
+	case t.version == 3 && t.tee == "":
+		return errors.New(`"id" is missing`)
+	case t.version == 2 && t.tee != "":
+		return in("id", errors.New("version 2 has none"))
+	case t.version == 2 && want == "tdx":
+		return errors.New("version 2 is about SGX, want version 3 about TDX")
+	case tdx && t.module == nil:
+		return errors.New(`"tdxModule" is missing`)
+	case !tdx && (t.module != nil || t.modules != nil):
+		return errors.New("it is about SGX, but has a TDX module")
+	}
+	if t.version == 2 {
+		t.tee = "sgx"
+	}
+	for i := range t.levels {
+		if err := t.levels[i].check(t.version, tdx); err != nil {
+			return in("tcbLevels", in(fmt.Sprintf("[%d]", i), in("tcb", err)))
+		}
+	}
+	return nil
 }
 
 // match checks that the document is about the platform. Both are compared as
@@ -118,39 +136,4 @@ func (t *tcbInfo) match(p *PCK) error {
 		return fmt.Errorf("TCB info: pceId: got %x, want %x, which the PCK certificate has", t.pceID, p.PCEID)
 	}
 	return nil
-}
-
-// level returns the first level that the platform reaches, and what it lacks of the newest.
-func (t *tcbInfo) level(p *PCK) (*tcbLevel, []tee.Shortfall, error) {
-	for i := range t.levels {
-		if t.levels[i].reached(p) {
-			return &t.levels[i], t.levels[0].shortfalls(p), nil
-		}
-	}
-	lowest := &t.levels[len(t.levels)-1]
-	return nil, nil, fmt.Errorf("TCB info: the platform reaches none of the %d levels; of the lowest it misses: %s",
-		len(t.levels), describe(lowest.shortfalls(p)))
-}
-
-// reached tells whether the platform has at least every number of the level.
-func (l *tcbLevel) reached(p *PCK) bool {
-	for i, want := range l.svn {
-		if p.SVN[i] < want {
-			return false
-		}
-	}
-	return p.PCESVN >= l.pceSVN
-}
-
-// shortfalls lists the components in which the platform is below the level.
-func (l *tcbLevel) shortfalls(p *PCK) (short []tee.Shortfall) {
-	for i, want := range l.svn {
-		if have := p.SVN[i]; have < want {
-			short = append(short, tee.Shortfall{Component: fmt.Sprintf("sgxtcbcomponents[%d]", i), Have: uint16(have), Want: uint16(want)})
-		}
-	}
-	if p.PCESVN < l.pceSVN {
-		short = append(short, tee.Shortfall{Component: "pcesvn", Have: p.PCESVN, Want: l.pceSVN})
-	}
-	return short
 }

@@ -78,6 +78,9 @@ func TestGenuineWindows(t *testing.T) {
 		{originalQuote, platformCollateral, "2025-08-20T00:00:00Z",
 			"PCK CRL: not valid before 2025-08-15T05:41:26Z, judged at 2025-08-15T05:41:25Z",
 			"QE identity: not valid after 2025-09-14T04:36:46Z, judged at 2025-09-14T04:36:47Z"},
+		{tdxQuote, tdxCollateral, "2025-06-20T00:00:00Z",
+			"QE identity: not valid before 2025-06-19T10:32:27Z, judged at 2025-06-19T10:32:26Z",
+			"PCK CRL: not valid after 2025-07-19T10:00:35Z, judged at 2025-07-19T10:00:36Z"},
 	} {
 		e := evidence(t, test.quote, test.collateral)
 		verify := func(at time.Time) error {

@@ -42,12 +42,16 @@ type Verifier interface {
 // as long as the collateral that it was judged by is valid.
 var ErrUnavailable = errors.New("can't be told now")
 
+// ErrRevoked is wrapped by the error of a [Verifier] if a certificate that the evidence rests on is
+// revoked. No other collateral lifts that.
+var ErrRevoked = errors.New("revoked")
+
 // Report holds the facts of genuine evidence.
 type Report struct {
 	TEE       string    // "sgx" or "tdx"
 	At        time.Time // the instant that it was judged at
 	Data      [64]byte  // the report data
-	Debug     bool      // the environment can be read by its host
+	Debug     bool      // the environment can be read by its host, or its maker does not trust it for a like reason
 	Simulated bool      // it was made under a development root, not by hardware
 
 	// Measurements by their policy keys, in lower case: "mrenclave", "mrsigner" (32 bytes each),
@@ -79,12 +83,12 @@ type Window struct{ NotBefore, NotAfter time.Time }
 type TCB struct {
 	Status           Status   // converged over the parts below
 	Platform         Status   // the level that the platform reached
-	Module           Status   // the TDX module, empty where there is none
+	Module           Status   // the TDX module, empty where there is none, or none that has levels of its own (major version 0)
 	QE               Status   // the quoting enclave
 	Advisories       []string // of all parts, sorted, each once
 	EvaluationNumber uint32   // tcbEvaluationDataNumber: which revision of the maker's judgement was used
 
-	Levels     []Level     // what each part reached: the platform, the TDX module if there is one, the quoting enclave
+	Levels     []Level     // what each part reached: the platform, the TDX module if it has a status, the quoting enclave
 	Shortfalls []Shortfall // what keeps the parts from their newest levels
 	Remedies   []string    // what its owner can do about it, in words, the most effective first
 }
