@@ -2,6 +2,7 @@ package dcap_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -15,11 +16,8 @@ import (
 // Verify a quote with collateral from a file, and read what it says.
 func Example() {
 	quote, err := os.ReadFile("quote.bin")
-	if err != nil {
-		log.Fatal(err)
-	}
-	collateral, err := os.ReadFile("collateral.json") // as dcap-qvl writes it
-	if err != nil {
+	collateral, missing := os.ReadFile("collateral.json") // as dcap-qvl or ctb collateral fetch writes it
+	if err := errors.Join(err, missing); err != nil {
 		log.Fatal(err)
 	}
 	evidence := &tee.Evidence{Platform: "dcap", Quote: quote, Collateral: collateral}
@@ -27,7 +25,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err) // not genuine, or it can't be told
 	}
-	fmt.Printf("%x is %s\n", report.Measurements["mrenclave"], report.TCB.Status)
+	fmt.Printf("%s: %s, mrenclave %x\n", report.TEE, report.TCB.Status, report.Measurements["mrenclave"])
 	// Genuine is not yet ours: hand the report to attest.Policy.Check.
 }
 
@@ -62,6 +60,41 @@ func ExampleVerifier() {
 	// simulated true
 	// status    OutOfDate
 	// in production: PCK certificate chain: ends in the root "Intel SGX Root CA", whose key is not Intel's: untrusted root; for simulated hardware name its root (simulated_root in the policy, or --root)
+}
+
+// Verify evidence of a trust domain, whose TDX module is out of date.
+func ExampleVerifier_tdx() {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	hardware, err := simulated.New(simulated.Config{TEE: "tdx", Now: now, Module: "TDX_03", ModuleStatus: tee.OutOfDate})
+	if err != nil {
+		log.Fatal(err)
+	}
+	evidence, err := hardware.Quote(context.Background(), [64]byte{'d', 'a', 't', 'a'})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	verifier := &dcap.Verifier{Root: hardware.Root()}
+	report, err := verifier.Verify(context.Background(), evidence, now)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("mrtd      %d bytes\n", len(report.Measurements["mrtd"]))
+	fmt.Printf("status    %s\n", report.TCB.Status)
+	for _, level := range report.TCB.Levels {
+		fmt.Printf("          %s is %s as of %s\n", level.Part, level.Status, level.Date.Format(time.DateOnly))
+	}
+	for _, remedy := range report.TCB.Remedies {
+		fmt.Printf("remedy    %s\n", remedy)
+	}
+	// Output:
+	// mrtd      48 bytes
+	// status    OutOfDate
+	//           platform is UpToDate as of 2024-03-13
+	//           module is OutOfDate as of 2023-08-09
+	//           qe is UpToDate as of 2024-03-13
+	// remedy    update the TDX module, and launch the trust domain again: module.isvsvn is 3, want 5
+	// remedy    TDX module: at the newest level it is no longer concerned by INTEL-SA-01036
 }
 
 // Read what a quote says. Nothing of it is verified.

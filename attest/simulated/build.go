@@ -36,19 +36,24 @@ func build(p *plan, keys *keyring) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := keys.read("QE ID", p.header.qeID[:]); err != nil {
+		return nil, err
+	}
 	pl := &Platform{
 		root:       certs.anchor,
 		collateral: *collateral,
 		marshaled:  collateral.Marshal(),
+		head:       p.signedHead(),
+		dataAt:     p.dataAt(),
 		tail:       tail,
 		key:        keys.get(p.quoteBy),
-		spoil:      p.spoilQuote,
 	}
-	if err := keys.read("QE ID", p.header.qeID[:]); err != nil {
-		return nil, err
+	if p.padding > 0 {
+		pl.spoil = func(q []byte) []byte { return append(q, make([]byte, p.padding)...) }
 	}
-	copy(pl.head[:], p.header.marshal())
-	copy(pl.head[headerSize:], p.enclave.marshal())
+	if p.spoilQuote != nil {
+		pl.spoil = func(q []byte) []byte { return p.spoilQuote(p, q) }
+	}
 	return pl, nil
 }
 
@@ -63,7 +68,7 @@ func newPKI(p *plan, keys *keyring) (*pki, error) {
 			return nil, err
 		}
 	}
-	if c.ca, err = issueCA(keys, c.root, p.caName, p.caKey, p.caIsCA); err != nil {
+	if c.ca, err = issueCA(keys, c.root, p.caName, p.caKey, p.caLife, p.caIsCA); err != nil {
 		return nil, err
 	}
 	if c.signer, err = issueSigner(p, keys, c.root, p.signer); err != nil {
@@ -91,8 +96,8 @@ func issueRoot(keys *keyring, n keyName) (*authority, error) {
 	return issue(certShape{name: rootName, key: keys.get(n), life: rootLife, ca: true, pathLen: 1, crl: rootCRLURL}, nil)
 }
 
-func issueCA(keys *keyring, root *authority, name string, key keyName, isCA bool) (*authority, error) {
-	return issue(certShape{name: name, key: keys.get(key), life: caLife, ca: isCA, crl: rootCRLURL}, root)
+func issueCA(keys *keyring, root *authority, name string, key keyName, l life, isCA bool) (*authority, error) {
+	return issue(certShape{name: name, key: keys.get(key), life: l, ca: isCA, crl: rootCRLURL}, root)
 }
 
 func issueSigner(p *plan, keys *keyring, root *authority, s signerPlan) (*authority, error) {
@@ -126,6 +131,9 @@ func issuePCK(p *plan, keys *keyring, ca *authority) (*authority, error) {
 	}, ca.signingAs(keys.get(p.pckBy)))
 }
 
+// authDataSize is how long the authentication data of genuine quoting enclaves is.
+const authDataSize = 32
+
 // newTail makes what a quoting enclave makes once and attaches to every quote:
 // its attestation key, its report that vouches for the key, signed with the
 // PCK, and the certificates.
@@ -138,7 +146,11 @@ func newTail(p *plan, keys *keyring, certs *pki) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	authData := make([]byte, 32)
+	if p.keyOffCurve {
+		key[63] ^= 1
+		bound = key // the quoting enclave vouches for it nevertheless
+	}
+	authData := make([]byte, authDataSize)
 	for i := range authData {
 		authData[i] = byte(i) // as genuine ones have it
 	}
@@ -147,10 +159,18 @@ func newTail(p *plan, keys *keyring, certs *pki) ([]byte, error) {
 	if p.qeData != nil {
 		p.qeData(&p.qe.data)
 	}
-	report := p.qe.marshal()
-	sig, err := signRaw(keys.get(p.qeBy), report)
-	if err != nil {
+	v := vouched{report: p.qe.marshal(), authData: authData}
+	if v.signature, err = signRaw(keys.get(p.qeBy), v.report); err != nil {
 		return nil, err
 	}
-	return quoteTail(key, report, sig, authData, pemChain(certs.pck, certs.ca, certs.root)), nil
+	// Genuine quoting enclaves end the chain with a NUL.
+	c := certification{certPCKChain, append([]byte(pemChain(certs.pck, certs.ca, certs.root)), 0)}
+	if p.certify != nil {
+		p.certify(&c)
+	}
+	if !p.nested {
+		return c.append(v.append(key)), nil
+	}
+	// Since version 4 both are within certification data of a type of its own.
+	return certification{p.outerKind, c.append(v.append(nil))}.append(key), nil
 }

@@ -72,9 +72,9 @@ func addCRLs(c *dcap.Collateral, p *plan, keys *keyring, certs *pki) (err error)
 // otherCA is the PCK CA that did not certify the platform.
 func otherCA(p *plan, keys *keyring, root *authority) (*authority, error) {
 	if p.caKey == processorCAKey {
-		return issueCA(keys, root, platformCAName, platformCAKey, true)
+		return issueCA(keys, root, platformCAName, platformCAKey, caLife, true)
 	}
-	return issueCA(keys, root, processorCAName, processorCAKey, true)
+	return issueCA(keys, root, processorCAName, processorCAKey, caLife, true)
 }
 
 // signJSON returns the JSON of v and the signature over exactly these bytes.

@@ -1,10 +1,7 @@
 package simulated
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"strings"
 	"time"
 
@@ -15,7 +12,9 @@ import (
 // plan is everything that will be signed, and by whom. A sound plan is made
 // from the configuration; a fault changes one thing in it before it is built.
 type plan struct {
-	now time.Time
+	now  time.Time
+	tee  string // "sgx" or "tdx"
+	td15 bool
 
 	// Certificates. The root of the evidence is the platform's own unless a fault says otherwise.
 	rootKey  keyName
@@ -23,6 +22,7 @@ type plan struct {
 	caName   string
 	caKey    keyName
 	caIsCA   bool
+	caLife   life
 	signer   signerPlan // of the TCB info
 	qeSigner signerPlan // of the QE identity; where the two plans are the same, so is the certificate
 	pckBy    keyName
@@ -41,14 +41,7 @@ type plan struct {
 	qeIdentityBy  keyName
 	tamper        func(*dcap.Collateral) // after signing
 
-	qe         enclaveReport // report data is filled in when built
-	qeBy       keyName
-	qeData     func(*[64]byte) // nil, or spoils the report data
-	boundKey   keyName         // which attestation key the quoting enclave vouches for
-	header     quoteHeader
-	enclave    enclaveReport
-	quoteBy    keyName
-	spoilQuote func([]byte) // after signing
+	quotePlan
 }
 
 // signerPlan is a TCB signing certificate.
@@ -98,132 +91,117 @@ func notYetValid(now time.Time) life {
 	return life{now.Add(time.Hour), now.Add(30 * 24 * time.Hour)}
 }
 
-// newPlan checks the configuration, fills in what it leaves open, and returns the plan with the seed.
-func newPlan(c Config) (*plan, []byte, error) {
-	now := c.Now
-	if now.IsZero() {
-		now = time.Now()
-	}
-	now = wholeSeconds(now)
-	if y := now.Year(); y < 2019 || y > 2040 {
-		return nil, nil, fmt.Errorf("now: got %d, want a year from 2019 to 2040", y)
-	}
-	seed := c.Seed
-	if seed == nil {
-		seed = make([]byte, 32)
-		rand.Read(seed) // never fails
-	}
-	if len(seed) < 32 {
-		return nil, nil, fmt.Errorf("seed: got %d bytes, want at least 32", len(seed))
-	}
-	p := soundPlan(now)
+// newPlan makes the plan of a settled configuration. The documents live for the given time.
+func newPlan(c Config, documents life) (*plan, error) {
+	p := soundPlan(c, documents)
 	if err := p.configure(c); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := c.Fault.apply(p); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return p, seed, nil
+	return p, nil
 }
 
-// soundPlan is an up-to-date platform.
-func soundPlan(now time.Time) *plan {
-	collateral := collateralLife(now)
-	qeSigner := sha256.Sum256([]byte("MRSIGNER of confidential-token-broker's simulated quoting enclave"))
-	signer := signerPlan{name: tcbSignerName, key: tcbSignerKey, by: rootKey, life: certificateLife(now)}
-	return &plan{
-		now:          now,
+// soundPlan is an up-to-date platform of a settled configuration.
+func soundPlan(c Config, documents life) *plan {
+	qe := quotingEnclaves[c.TEE]
+	signer := signerPlan{name: tcbSignerName, key: tcbSignerKey, by: rootKey, life: certificateLife(c.Now)}
+	p := &plan{
+		now:          c.Now,
+		tee:          c.TEE,
+		td15:         c.TD15,
 		rootKey:      rootKey,
 		caIsCA:       true,
+		caLife:       caLife,
 		signer:       signer,
 		qeSigner:     signer,
-		pckLife:      certificateLife(now),
-		pck:          sgxExtension{fmspc: [6]byte{0xf0, 0xc7, 0xb0, 0xde}},
-		rootCRL:      crlPlan{by: rootKey, life: collateral},
-		pckCRL:       crlPlan{life: collateral},
-		tcbInfo:      newTCBInfo(collateral),
+		pckLife:      certificateLife(c.Now),
+		rootCRL:      crlPlan{by: rootKey, life: documents},
+		pckCRL:       crlPlan{life: documents},
+		tcbInfo:      newTCBInfo(c, documents),
 		tcbInfoBy:    tcbSignerKey,
-		qeIdentity:   newQEIdentity(collateral, strings.ToUpper(hex.EncodeToString(qeSigner[:]))),
+		qeIdentity:   newQEIdentity(documents, qe.identity, strings.ToUpper(hex.EncodeToString(qe.mrsigner[:])), qe.product),
 		qeIdentityBy: tcbSignerKey,
-		qe: enclaveReport{
-			flags:     flagInit | flagMode64 | flagProvisionKey,
-			xfrm:      0xe7,
-			mrenclave: sha256.Sum256([]byte("MRENCLAVE of confidential-token-broker's simulated quoting enclave")),
-			mrsigner:  qeSigner,
-			isvProdID: 1,
-		},
-		qeBy:     pckKey,
-		boundKey: attestationKey,
-		header:   quoteHeader{version: 3, attestationKey: 2, qeVendor: intelQEVendor},
-		enclave:  enclaveReport{flags: flagInit | flagMode64, xfrm: 0xe7},
-		quoteBy:  attestationKey,
+		quotePlan:    soundQuote(c, qe),
 	}
+	hex.Decode(p.pck.fmspc[:], []byte(c.FMSPC)) // settled
+	return p
 }
 
-// configure sets what the configuration says of a sound platform.
+// configure sets the state of a sound platform to that of the configuration.
 func (p *plan) configure(c Config) error {
-	switch c.CA {
-	case "", "platform":
-		p.ca, p.caName, p.caKey = "platform", platformCAName, platformCAKey
-	case "processor":
-		p.ca, p.caName, p.caKey = "processor", processorCAName, processorCAKey
-	default:
-		return fmt.Errorf("CA: got %q, want \"platform\" or \"processor\"", c.CA)
+	p.ca, p.caName, p.caKey = c.CA, platformCAName, platformCAKey
+	if c.CA == "processor" {
+		p.caName, p.caKey = processorCAName, processorCAKey
 	}
 	p.pckBy, p.pckCRL.by = p.caKey, p.caKey
 
-	if err := p.setStatus(c.Status); err != nil {
+	l, err := levelOf(c.Status)
+	if err != nil {
 		return err
 	}
-	if err := p.setQEStatus(c.QEStatus); err != nil {
+	p.setSVN(l.svn)
+	qesvn, err := versionOf("QE status", qeLevels, c.QEStatus)
+	if err != nil {
 		return err
+	}
+	p.setQESVN(qesvn)
+	if c.TEE == "tdx" {
+		p.td = newTDReport(c)
+		return p.setModule(c, l)
 	}
 	p.enclave.mrenclave, p.enclave.mrsigner = c.MRENCLAVE, c.MRSIGNER
-	if c.MRENCLAVE == ([32]byte{}) {
-		p.enclave.mrenclave = DevMRENCLAVE
-	}
-	if c.MRSIGNER == ([32]byte{}) {
-		p.enclave.mrsigner = DevMRSIGNER
-	}
 	p.enclave.isvProdID, p.enclave.isvsvn = c.ISVProdID, c.ISVSVN
+	p.enclave.flags, p.enclave.xfrm = flagInit|flagMode64, 0xe7
 	if c.Debug {
 		p.enclave.flags |= flagDebug
 	}
 	return nil
 }
 
-// setStatus gives the processor the security versions of a level.
-func (p *plan) setStatus(want tee.Status) error {
-	if want == "" {
-		want = tee.UpToDate
-	}
-	for _, l := range levels {
-		if l.status == want {
-			p.setSVN(l.svn)
-			return nil
-		}
-	}
-	return fmt.Errorf("status: got %q, want one of Intel's seven", want)
-}
-
+// setSVN gives the processor the security versions of a level.
 func (p *plan) setSVN(s svn) {
 	p.pck.tcb, p.pck.pcesvn = s.components(), s.pce
 	p.qe.cpusvn, p.enclave.cpusvn = s.components(), s.components()
-	p.header.pcesvn = s.pce
+	if p.layout == 3 {
+		p.header.pcesvn = s.pce
+	}
 }
 
-// setQEStatus gives the quoting enclave the security version of a level.
-func (p *plan) setQEStatus(want tee.Status) error {
-	if want == "" {
-		want = tee.UpToDate
+// setQESVN gives the quoting enclave a security version.
+func (p *plan) setQESVN(v uint16) {
+	p.qe.isvsvn = v
+	if p.layout == 3 {
+		p.header.qesvn = v
 	}
-	for _, l := range qeLevels {
-		if l.status == want {
-			p.setQESVN(l.isvsvn)
-			return nil
+}
+
+// setModule gives the trust domain the security versions of TDX: those of the platform's level, and of its module's.
+func (p *plan) setModule(c Config, l level) error {
+	if c.TDXOutOfDate {
+		outOfDate, err := levelOf(tee.OutOfDate)
+		if err != nil {
+			return err
 		}
+		l.svn.tdx = outOfDate.svn.tdx
 	}
-	return fmt.Errorf("QE status: got %q, want UpToDate, OutOfDate or Revoked", want)
+	launched, newest := l.tdxComponents(), levels[0].tdxComponents()
+	if c.Module != firstModule {
+		m, err := moduleOf(c.Module)
+		if err != nil {
+			return err
+		}
+		v, err := versionOf("module status", m.levels, c.ModuleStatus)
+		if err != nil {
+			return err
+		}
+		launched[0], launched[1] = byte(v), m.major
+		newest[0], newest[1] = byte(m.levels[0].isvsvn), m.major
+	}
+	p.td.teeTCBSVN, p.td.running = launched, launched
+	if c.ModuleReplaced {
+		p.td.running = newest
+	}
+	return nil
 }
-
-func (p *plan) setQESVN(v uint16) { p.qe.isvsvn, p.header.qesvn = v, v }

@@ -4,15 +4,28 @@ import (
 	"encoding/binary"
 )
 
-// Layout of an SGX quote of version 3 ("Intel SGX ECDSA QuoteLib Reference for
-// DCAP APIs", appendix A.4): header, report, the length of the rest, the rest.
-// All integers are little-endian.
+// Layout of a quote: header, report (in version 5 after its type and size), the length of
+// the signature section, the signature section. All integers are little-endian. Version 3: "Intel SGX ECDSA
+// QuoteLib Reference for DCAP APIs", appendix A.4; versions 4 and 5: "Intel TDX DCAP Quoting Library API", appendix A.3.
 const (
 	headerSize = 48
 	reportSize = 384
-	signedSize = headerSize + reportSize
+	bodyHead   = 6 // version 5: type (2) and size (4) of the report
 
-	reportDataOffset = 320 // in a report, 64 bytes
+	reportDataOffset = 320 // in an enclave's report, 64 bytes
+)
+
+// TEE types of a header.
+const (
+	teeSGX = 0x00
+	teeTDX = 0x81
+)
+
+// Body types of a quote of version 5.
+const (
+	bodySGX  = 1
+	bodyTD10 = 2
+	bodyTD15 = 3
 )
 
 // intelQEVendor is the UUID of Intel's quoting enclave.
@@ -21,7 +34,8 @@ var intelQEVendor = [16]byte{0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9, 0x9
 type quoteHeader struct {
 	version        uint16
 	attestationKey uint16 // type: 2 is ECDSA with P-256
-	qesvn, pcesvn  uint16
+	tee            uint32 // teeSGX or teeTDX
+	qesvn, pcesvn  uint16 // version 3; reserved, zero, in later ones
 	qeVendor       [16]byte
 	qeID           [16]byte // the first part of the user data
 }
@@ -30,7 +44,8 @@ func (h *quoteHeader) marshal() []byte {
 	b := make([]byte, headerSize)
 	binary.LittleEndian.PutUint16(b[0:], h.version)
 	binary.LittleEndian.PutUint16(b[2:], h.attestationKey)
-	binary.LittleEndian.PutUint16(b[8:], h.qesvn) // bytes 4 to 7 are the TEE type, 0 for SGX
+	binary.LittleEndian.PutUint32(b[4:], h.tee)
+	binary.LittleEndian.PutUint16(b[8:], h.qesvn)
 	binary.LittleEndian.PutUint16(b[10:], h.pcesvn)
 	copy(b[12:28], h.qeVendor[:])
 	copy(b[28:44], h.qeID[:])
@@ -72,28 +87,46 @@ func (r *enclaveReport) marshal() []byte {
 	return b
 }
 
-// pckChainType is the type of certification data that holds a PEM chain.
-const pckChainType = 5
+// Types of certification data.
+const (
+	certPPID     = 1 // the processor's ID as it is, with its versions
+	certRSA2048  = 2 // … encrypted with an RSA key of 2048 bits
+	certRSA3072  = 3 // … of 3072 bits
+	certPCK      = 4 // the PCK certificate alone
+	certPCKChain = 5 // the PCK certificate's chain, PEM
+	certQEReport = 6 // version 4 and later: the quoting enclave's report, which certification data of another type follows
+	certManifest = 7 // the platform's manifest
+)
 
-// quoteTail lays out what follows the quote's signature.
-func quoteTail(attestationKey, qeReport, qeSignature, authData []byte, chain string) []byte {
-	var b []byte
-	b = append(b, attestationKey...)
-	b = append(b, qeReport...)
-	b = append(b, qeSignature...)
-	b = binary.LittleEndian.AppendUint16(b, uint16(len(authData)))
-	b = append(b, authData...)
-	b = binary.LittleEndian.AppendUint16(b, pckChainType)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(chain)+1))
-	b = append(b, chain...)
-	return append(b, 0) // genuine quoting enclaves end the chain with a NUL
+// certification is certification data: what names the platform's PCK, and with what type it says so.
+type certification struct {
+	kind uint16
+	data []byte
 }
 
-// quote signs the enclave's report with the given report data: the only work that is done for each quote.
+func (c certification) append(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint16(b, c.kind)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(c.data)))
+	return append(b, c.data...)
+}
+
+// vouched is the quoting enclave's word for an attestation key: its report, signed by the PCK.
+type vouched struct {
+	report, signature, authData []byte
+}
+
+func (v vouched) append(b []byte) []byte {
+	b = append(b, v.report...)
+	b = append(b, v.signature...)
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(v.authData)))
+	return append(b, v.authData...)
+}
+
+// quote signs the report with the given report data: the only work that is done for each quote.
 func (p *Platform) quote(data [64]byte) ([]byte, error) {
-	q := make([]byte, 0, signedSize+4+64+len(p.tail))
-	q = append(q, p.head[:]...)
-	copy(q[headerSize+reportDataOffset:], data[:])
+	q := make([]byte, 0, len(p.head)+4+64+len(p.tail))
+	q = append(q, p.head...)
+	copy(q[p.dataAt:], data[:])
 	sig, err := signRaw(p.key, q)
 	if err != nil {
 		return nil, err
@@ -102,7 +135,7 @@ func (p *Platform) quote(data [64]byte) ([]byte, error) {
 	q = append(q, sig...)
 	q = append(q, p.tail...)
 	if p.spoil != nil {
-		p.spoil(q)
+		q = p.spoil(q)
 	}
 	return q, nil
 }

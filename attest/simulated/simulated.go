@@ -3,12 +3,15 @@
 // matters may trust it; verifiers accept it only where a caller passes its
 // root, and mark every report as simulated.
 //
-// A [Platform] is one simulated machine with Intel SGX: it has the keys, the
+// A [Platform] is one simulated machine with Intel SGX or TDX: it has the keys, the
 // certificates, the revocation lists and the judgements (TCB info, QE identity)
-// that a genuine machine gets from Intel, and makes SGX quotes of version 3.
+// that a genuine machine gets from Intel, and makes quotes of version 3, 4 or 5.
 // [Config] says in which state the machine is; a [Fault] spoils one thing in
 // its evidence, as a forger or a careless host would. [Variants] lists all of
 // them together with what a correct verifier says.
+//
+// A [PCS] is Intel's web service for such machines: it issues their judgements anew, at any time
+// and of any edition, and fails or lies when it is told to.
 //
 // The package does not verify anything: that is the work of package dcap, which
 // shares no code with it, so that neither can hide a mistake of the other.
@@ -36,26 +39,43 @@ type Platform struct {
 	collateral dcap.Collateral
 	marshaled  []byte // collateral in its JSON form
 
-	head  [signedSize]byte // header and report; the report data is still zero
-	tail  []byte           // attestation key, QE report, certificates: all that follows the signature
-	key   *ecdsa.PrivateKey
-	spoil func(quote []byte) // a fault that strikes after signing; nil for none
+	config Config // settled
+	keys   *keyring
+
+	head   []byte // header and report; the report data is still zero
+	dataAt int    // where the report data goes
+	tail   []byte // attestation key, QE report, certificates: all that follows the signature
+	key    *ecdsa.PrivateKey
+	spoil  func(quote []byte) []byte // a fault that strikes after signing; nil for none
 }
 
 // New makes a platform.
 func New(c Config) (*Platform, error) {
-	p, seed, err := newPlan(c)
+	pl, err := newPlatform(c)
 	if err != nil {
 		return nil, fmt.Errorf("simulated: %w", err)
 	}
-	keys, err := newKeyring(seed)
+	return pl, nil
+}
+
+func newPlatform(c Config) (*Platform, error) {
+	c, err := c.settle()
 	if err != nil {
-		return nil, fmt.Errorf("simulated: %w", err)
+		return nil, err
+	}
+	p, err := newPlan(c, collateralLife(c.Now))
+	if err != nil {
+		return nil, err
+	}
+	keys, err := newKeyring(slices.Clone(c.Seed))
+	if err != nil {
+		return nil, err
 	}
 	pl, err := build(p, keys)
 	if err != nil {
-		return nil, fmt.Errorf("simulated: %w", err)
+		return nil, err
 	}
+	pl.config, pl.keys = c, keys
 	return pl, nil
 }
 
@@ -81,7 +101,7 @@ func Validity(now time.Time) tee.Window {
 	return tee.Window{NotBefore: l.from, NotAfter: l.to}
 }
 
-// Quote implements [tee.Quoter] with an SGX quote v3 and the collateral beside it.
+// Quote implements [tee.Quoter] with a quote and the collateral beside it.
 // The evidence shares its collateral with all evidence of the platform: do not modify it.
 func (p *Platform) Quote(ctx context.Context, data [64]byte) (*tee.Evidence, error) {
 	if err := ctx.Err(); err != nil {

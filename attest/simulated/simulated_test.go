@@ -85,6 +85,28 @@ func TestConfigIsChecked(t *testing.T) {
 		"unknown status":    {Status: "uptodate"},
 		"unknown QE status": {QEStatus: tee.SWHardeningNeeded},
 		"unknown fault":     {Fault: "everything"},
+
+		"unknown TEE":                  {TEE: "snp"},
+		"TDX in version 3":             {TEE: "tdx", QuoteVersion: 3},
+		"version 6":                    {QuoteVersion: 6},
+		"TDX 1.5 in version 4":         {TEE: "tdx", TD15: true},
+		"TDX 1.5 of SGX":               {QuoteVersion: 5, TD15: true},
+		"a module of SGX":              {Module: "TDX_01"},
+		"a module status of SGX":       {ModuleStatus: tee.UpToDate},
+		"an unknown module":            {TEE: "tdx", Module: "TDX_02"},
+		"a first module's status":      {TEE: "tdx", Module: "TDX_00", ModuleStatus: tee.OutOfDate},
+		"unknown module status":        {TEE: "tdx", ModuleStatus: tee.SWHardeningNeeded},
+		"TCB info 2 for TDX":           {TEE: "tdx", TCBInfoVersion: 2},
+		"TCB info 4":                   {TCBInfoVersion: 4},
+		"a short FMSPC":                {FMSPC: "f0c7b0de00"},
+		"an FMSPC that is no hex":      {FMSPC: "f0c7b0de000g"},
+		"padding in version 3":         {Padding: 1},
+		"too much padding":             {TEE: "tdx", Padding: 1025},
+		"a fault of TDX for SGX":       {Fault: simulated.ModuleBelowLevels},
+		"a fault of SGX for TDX":       {TEE: "tdx", Fault: simulated.TCBInfoOfTDX},
+		"a nested fault, version 3":    {Fault: simulated.CertificationFlat},
+		"a replaced module of TDX 1.0": {TEE: "tdx", ModuleReplaced: true},
+		"a body's fault, version 4":    {QuoteVersion: 4, Fault: simulated.BodySizeLong},
 	} {
 		if _, err := simulated.New(c); err == nil {
 			t.Errorf("%s: accepted", name)
