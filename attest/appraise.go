@@ -38,16 +38,26 @@ func Appraise(ctx context.Context, cert *x509.Certificate, scheme string, platfo
 	if err != nil {
 		return nil, err
 	}
-	v, err := verifierOf(platforms, s.evidence.Platform)
+	return s.appraise(ctx, cert, s.evidence, platforms, at, evidenceAt)
+}
+
+// appraise has the evidence judged, and ties what it says to the certificate.
+func (s *statement) appraise(ctx context.Context, cert *x509.Certificate, e *Evidence, platforms []Verifier, at, evidenceAt time.Time) (*Appraisal, error) {
+	v, err := verifierOf(platforms, e.Platform)
 	if err != nil {
 		return nil, err
 	}
-	r, err := v.Verify(ctx, s.evidence, evidenceAt)
+	r, err := v.Verify(ctx, e, evidenceAt)
 	if err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
 	if r == nil {
-		return nil, fmt.Errorf("evidence: the verifier of platform %q has no report", s.evidence.Platform)
+		return nil, fmt.Errorf("evidence: the verifier of platform %q has no report", e.Platform)
+	}
+	if r.At.IsZero() { // it was asked about this instant
+		dated := *r
+		dated.At = evidenceAt
+		r = &dated
 	}
 	if err := s.bind(cert, r, at); err != nil {
 		return nil, &BindingError{Report: r, Err: err}
@@ -116,6 +126,11 @@ func (s *statement) bind(cert *x509.Certificate, r *Report, at time.Time) error 
 		return err
 	}
 	return s.binding.validAt(at)
+}
+
+// plausible tells whether the certificate could be accepted at all, whatever its evidence says.
+func (s *statement) plausible(cert *x509.Certificate, at time.Time) bool {
+	return s.checks(cert) == nil && s.binding.validAt(at) == nil
 }
 
 // validAt tells whether the key may be used at the instant t (RFC 5280

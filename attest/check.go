@@ -56,7 +56,7 @@ func (p *Policy) verdict(refusals []Refusal) error {
 
 func (p *Policy) refusals(r *Report, b *Binding) []Refusal {
 	refusals := p.checkBuilds(r)
-	refusals = append(refusals, p.TCB.check(&r.TCB)...)
+	refusals = append(refusals, p.TCB.check(r)...)
 	refusals = append(refusals, p.checkSimulated(r)...)
 	refusals = append(refusals, p.checkBinding(b)...)
 	if len(refusals) == 0 {
@@ -76,11 +76,12 @@ func (p *Policy) checkSound() []Refusal {
 }
 
 // DefaultRefusals returns what a policy refuses of the evidence, whatever its
-// builds are, unless it says otherwise: a debug build, a sample signing key, a
-// TCB status that is not accepted by default, simulated hardware.
+// builds are, unless it says otherwise: a guest that can be migrated, a debug build, a
+// sample signing key, a TCB status that is not accepted by default, simulated hardware.
 func DefaultRefusals(r *Report) []Refusal {
-	refusals := (&Build{}).checkKind(r, "builds[]")
-	refusals = append(refusals, (&TCBRule{}).check(&r.TCB)...)
+	refusals := (&Build{}).checkGuest(r, "builds[]")
+	refusals = append(refusals, (&Build{}).checkKind(r, "builds[]")...)
+	refusals = append(refusals, (&TCBRule{}).check(r)...)
 	return append(refusals, (&Policy{}).checkSimulated(r)...)
 }
 
@@ -146,6 +147,7 @@ func (b *Build) check(r *Report, key string) []Refusal {
 			Fix: "run a newer build, or lower isvsvn if the security updates since then do not matter to you",
 		})
 	}
+	refusals = append(refusals, b.checkGuest(r, key)...)
 	return append(refusals, b.checkKind(r, key)...)
 }
 
@@ -173,56 +175,6 @@ var sampleSigners = map[string]string{
 	"83d719e77deaca1470f6baf62a4d774303c899db69020f9c70ee1dfc08c7ce9e": "the Intel SGX SDK",
 	"ca9ad7331448980aa28890ce73e433638377f179ab4456b2fe237193193a8d0a": "the Open Enclave SDK",
 	"9affcfae47b848ec2caf1c49b4b283531e1cc425f93582b36806e52a43d78d1a": "Fortanix EDP",
-}
-
-func (t *TCBRule) check(tcb *TCB) []Refusal {
-	var refusals []Refusal
-	accept := t.Accept
-	if accept == nil {
-		accept = DefaultAccept()
-	}
-	revoked := slices.Contains([]Status{tcb.Status, tcb.Platform, tcb.Module, tcb.QE}, Revoked)
-	switch {
-	case revoked:
-		refusals = append(refusals, Refusal{
-			Key: "tcb.accept", Want: "a platform that is not revoked", Got: string(Revoked),
-			Fix: "run on another machine: no policy can accept a revoked platform",
-		})
-	case tcb.Status == "" || !slices.Contains(accept, tcb.Status):
-		refusals = append(refusals, Refusal{
-			Key: "tcb.accept", Want: strings.Join(strings.Split(join(accept), ", "), " or "), Got: orNone(string(tcb.Status)) + shortfalls(tcb),
-			Fix: fmt.Sprintf("update the machine's firmware and microcode, or list %s in tcb.accept", orNone(string(tcb.Status))),
-		})
-	}
-	if t.Advisories != nil {
-		for _, a := range tcb.Advisories {
-			if !slices.Contains(t.Advisories, a) {
-				refusals = append(refusals, Refusal{
-					Key: "tcb.advisories", Want: "no advisory but " + orNone(strings.Join(t.Advisories, ", ")), Got: a,
-					Fix: "update the machine, or list " + a + " in tcb.advisories if it does not concern this software",
-				})
-			}
-		}
-	}
-	if tcb.EvaluationNumber < t.EvaluationNumber {
-		refusals = append(refusals, Refusal{
-			Key: "tcb.evaluation_number", Want: fmt.Sprintf("%d or more", t.EvaluationNumber), Got: fmt.Sprint(tcb.EvaluationNumber),
-			Fix: "judge the evidence with newer collateral, or lower tcb.evaluation_number",
-		})
-	}
-	return refusals
-}
-
-// shortfalls says which components are too old, as far as they are known.
-func shortfalls(tcb *TCB) string {
-	var list []string
-	for _, s := range tcb.Shortfalls {
-		list = append(list, fmt.Sprintf("%s is %d, not %d", s.Component, s.Have, s.Want))
-	}
-	if len(list) == 0 {
-		return ""
-	}
-	return " (" + strings.Join(list, ", ") + ")"
 }
 
 func (p *Policy) checkSimulated(r *Report) []Refusal {

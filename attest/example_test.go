@@ -73,13 +73,38 @@ builds:
 	// builds[0].debug: got a debug build, whose memory its host can read, want a production build
 	//   fix: run a production build, or set debug: true for this build
 	// tcb.accept: got OutOfDate, want UpToDate or SWHardeningNeeded
-	//   fix: update the machine's firmware and microcode, or list OutOfDate in tcb.accept
+	//   fix: update the machine's firmware and microcode, or list OutOfDate in tcb.accept, or in tcb.tolerate until a date
+}
+
+// A status that is not accepted may be tolerated until a day ends, so that
+// there is time to update the machine, and no more.
+func ExampleToleration() {
+	policy, err := attest.ParsePolicy([]byte(`
+builds:
+  - tee: sgx
+    mrenclave: 2f745c0bfb2a484cb081652f3897ce181762a30c3eecd13209fe1f58442667ac
+tcb:
+  tolerate:
+    - status: OutOfDate
+      until: 2026-03-31               # in UTC; or an instant, 2026-03-31T12:00:00Z
+      advisories: [INTEL-SA-00828]    # if given, no other is tolerated meanwhile
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	report := &attest.Report{
+		TEE: "sgx", At: time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC), Measurements: policy.Builds[0].Measurements,
+		TCB: attest.TCB{Status: attest.OutOfDate, Advisories: []string{"INTEL-SA-00828"}},
+	}
+	fmt.Println(policy.Check(report, nil))
+	// Output: the evidence is genuine but not accepted: tcb.tolerate: got OutOfDate, tolerated until 2026-03-31T23:59:59Z, which has passed (it is judged at 2026-04-01T00:00:00Z), want UpToDate or SWHardeningNeeded
 }
 
 func ExampleParsePolicy() {
 	_, err := attest.ParsePolicy([]byte("builds:\n  - tee: sgx\n    mrenclaev: 2f745c0b\n"))
 	fmt.Println(err)
-	// Output: line 3, column 5: builds[0].mrenclaev: is not a key of a policy; known here are debug, isvprodid, isvsvn, mrconfigid, mrenclave, mrowner, mrownerconfig, mrseam, mrsigner, mrtd, rtmr0, rtmr1, rtmr2, rtmr3, sample_signer, tee
+	// Output: line 3, column 5: builds[0].mrenclaev: is not a key of a policy; known here are debug, isvprodid, isvsvn, mrconfigid, mrenclave, mrowner, mrownerconfig, mrseam, mrservicetd, mrsigner, mrsignerseam, mrtd, rtmr0, rtmr1, rtmr2, rtmr3, sample_signer, seam_attributes, td_attributes, tee, xfam
 }
 
 // A key is made in the environment, and its certificate says what it is for.

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -14,54 +15,77 @@ import (
 	"github.com/confidential-token-broker/ctb/internal/jose"
 )
 
-// KeyAppraisal is what is known of one key of a JWKS, or of one certificate.
-type KeyAppraisal struct {
-	KeyID       string
-	Scheme      string            // by which its evidence was read
-	Certificate *x509.Certificate // x5c[0], nil if there is none that can be read
-	Appraisal   *Appraisal        // nil unless the evidence is genuine and bound
-	// Err is nil if the key would be trusted. It is a *RefusalError, with every
-	// reason, if its evidence is genuine and bound and yet it would not, and a *BindingError if the evidence is genuine
-	// but not of this key. Any other error means that there is no genuine evidence.
-	Err error
+// judge holds what every key is judged by.
+type judge struct {
+	policy      *Policy // nil: only whether evidence is genuine and bound
+	scheme      string
+	issuer      string // that the evidence must bind where the policy names none; empty: any
+	looking     bool   // facts are wanted, of all keys, and every reason against them
+	platforms   []Verifier
+	staple      func(context.Context) (*Attestation, error) // nil: there is none to be had
+	ownWait     time.Duration                               // for the verifier's own collateral, where a staple is good
+	now         func() time.Time
+	evidenceNow func() time.Time
 }
 
-// Appraisals tells of every key of a JWKS what is known of it: it is for
-// looking, [NewKeySet] and [ParseKeys] are for trusting. With a policy the keys are judged
-// as ParseKeys does, and a key whose evidence is of another scheme is read by that and refused for it; without
-// one, it is told whether they are genuine and bound for signing, by c.Scheme or the scheme whose evidence
-// they carry, [DICE] before [Original].
-//
-// A key that is not valid at this time is refused under the key "validity". Under
-// the scheme Original it is not: there, the certificate's dates are nobody's word. A
-// [KeySet] takes them at it all the same, and does not use such a key.
-func Appraisals(ctx context.Context, jwks []byte, c Config) ([]KeyAppraisal, error) {
-	j, err := newLook(c)
-	if err != nil {
-		return nil, err
+func newJudge(c Config) (*judge, error) {
+	if c.Policy == nil {
+		return nil, errors.New("attest: no policy; without one every build would be accepted")
 	}
-	set, err := jose.ParseSet(jwks)
-	if err != nil {
-		return nil, err
+	if err := c.Policy.Validate(); err != nil {
+		return nil, fmt.Errorf("attest: policy: %w", err)
 	}
-	list := make([]KeyAppraisal, len(set))
-	for i, k := range set {
-		list[i] = j.one(ctx, k)
+	if len(c.Platforms) == 0 {
+		return nil, errors.New("attest: no platform verifier, such as &dcap.Verifier{}")
 	}
-	return list, nil
+	j := &judge{
+		policy: c.Policy, scheme: cmp.Or(c.Policy.Scheme, DICE),
+		platforms: slices.Clone(c.Platforms), now: c.Now, evidenceNow: c.EvidenceNow,
+	}
+	if c.Policy.Issuer == "" { // which checks it, if it names one
+		j.issuer = c.Issuer
+	}
+	j.clocks()
+	j.hold(c.Staple)
+	return j, nil
 }
 
-// AppraiseCertificate tells what [Appraisals] tells, of a certificate by itself, whatever use its key is bound for.
-func AppraiseCertificate(ctx context.Context, cert *x509.Certificate, c Config) (a KeyAppraisal, err error) {
-	j, err := newLook(c)
-	if err != nil {
-		return a, err
+// hold makes a document that is at hand the one that staples.
+func (j *judge) hold(doc *Attestation) {
+	if doc != nil {
+		j.staple = func(context.Context) (*Attestation, error) { return doc, nil }
+		j.ownWait = ownWaitOnce
 	}
-	a.Certificate = cert
-	if j.appraise(ctx, &a); a.Err == nil {
-		a.Err = j.verdict(j.refusals(a.Appraisal, a.Appraisal.Binding.Use))
+}
+
+// ask makes the broker that the URL names the one that staples, if it names one.
+func (j *judge) ask(client *http.Client, issuer string) {
+	j.staple = nil
+	if issuer != "" {
+		j.staple = newStapling(client, issuer, j.now).get
+		j.ownWait = ownWait
 	}
-	return a, nil
+}
+
+// expect makes the issuer of a URL the one that keys must be bound to, unless
+// the policy or the configuration names one, or the scheme binds none.
+func (j *judge) expect(issuer string) error {
+	if j.scheme != DICE || j.policy.Issuer != "" || j.issuer != "" {
+		return nil
+	}
+	if j.issuer = issuer; issuer == "" {
+		return errors.New("names no issuer; set issuer in the policy, or the keys of every broker of the same build would be accepted")
+	}
+	return nil
+}
+
+func (j *judge) clocks() {
+	if j.now == nil {
+		j.now = time.Now
+	}
+	if j.evidenceNow == nil {
+		j.evidenceNow = j.now
+	}
 }
 
 // newLook returns a judge that looks, with or without a policy.
@@ -73,6 +97,7 @@ func newLook(c Config) (j *judge, err error) {
 		}
 	}
 	j.clocks()
+	j.hold(c.Staple)
 	j.looking = true
 	return j, nil
 }
@@ -95,14 +120,15 @@ func (j *judge) one(ctx context.Context, k jose.JWK) (a KeyAppraisal) {
 		a.Err = &untimelyError{fmt.Errorf("the key expired at %s", stamp(to))} // spares the verification
 		return a
 	}
-	if j.appraise(ctx, &a); a.Err == nil {
-		a.Err = j.verdict(append(checkKeyID(k, a.Scheme), j.refusals(a.Appraisal, UseSignature)...))
-	}
+	j.appraise(ctx, &a, func(p *Appraisal) []Refusal {
+		return append(checkKeyID(k, a.Scheme), j.refusals(p, UseSignature)...)
+	})
 	return a
 }
 
-// appraise tells whether the evidence of a.Certificate is genuine and bound to its key, whose validity is another question.
-func (j *judge) appraise(ctx context.Context, a *KeyAppraisal) {
+// appraise tells whether the evidence of a.Certificate is genuine and bound to its key, whose validity is
+// another question, and whether anything is refused.
+func (j *judge) appraise(ctx context.Context, a *KeyAppraisal, refusals func(*Appraisal) []Refusal) {
 	a.Scheme = j.scheme
 	if carried := Schemes(a.Certificate); j.looking && len(carried) > 0 &&
 		(a.Scheme == "" || j.policy != nil && !slices.Contains(carried, a.Scheme)) {
@@ -110,7 +136,10 @@ func (j *judge) appraise(ctx context.Context, a *KeyAppraisal) {
 	}
 	a.Scheme = cmp.Or(a.Scheme, DICE)
 	at := within(j.now(), a.Certificate.NotBefore, a.Certificate.NotAfter)
-	a.Appraisal, a.Err = Appraise(ctx, a.Certificate, a.Scheme, j.platforms, at, j.evidenceNow())
+	o := j.evidence(ctx, a.Certificate, a.Scheme, at, refusals)
+	if a.Appraisal, a.Err = o.appraisal, o.err; a.Err == nil {
+		a.Err = j.verdict(o.refused)
+	}
 }
 
 // refusals are all that keeps a key with genuine evidence from being trusted for this use.

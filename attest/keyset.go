@@ -1,7 +1,6 @@
 package attest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,10 +31,16 @@ type Config struct {
 	// server by the evidence of its TLS key, as [TLSConfig] does; over plain
 	// http, and under the scheme [Original], which has no TLS keys, by the CA
 	// roots that come with the program. Give one that trusts a CA where TLS ends before the broker.
+	//
+	// It also asks for the collateral that the broker staples; nil asks by a client that knows the
+	// server by nothing, and [FetchAttestation] says why that is safe.
 	Client *http.Client
 	Now    func() time.Time // nil means time.Now
 	// EvidenceNow is the clock that collateral is judged by; nil means Now. It is for archived tokens.
 	EvidenceNow func() time.Time
+	// Staple is a broker's document at hand, whose collateral is for evidence that brings none, in
+	// [ParseKeys], [Appraisals] and [AppraiseCertificate]; nil: none. [NewKeySet] and [TLSConfig] ask the broker themselves.
+	Staple *Attestation
 	// Scheme is how evidence is read where there is no Policy to say it, by [Appraisals] and
 	// [AppraiseCertificate]; empty: by the scheme that it has.
 	Scheme string
@@ -45,7 +50,7 @@ type Config struct {
 //
 // A key is in the set only if its evidence is genuine, is bound to the key for
 // signing tokens, by the issuer, and passes the policy. Its verdict is used no longer than the key's
-// validity and the collateral it rests on. A key that is published but refused
+// validity, the collateral it rests on and a toleration of its platform's status. A key that is published but refused
 // is not unknown: to ask for it is an error that says why, so that a wrong
 // build alarms and does not look like a bad token. A key whose time is over,
 // or has not come, is unknown ([ctb.ErrUnknownKey]) as long as another can be used.
@@ -63,6 +68,11 @@ const (
 // NewKeySet returns the attested keys of the broker at c.URL. It fetches
 // nothing yet.
 //
+// When it judges evidence it asks the broker for the collateral that it staples (at /.well-known/attestation
+// below the issuer that c.URL names; where that names none, there is no staple), and waits at most
+// 3 s for it. The collateral of c.Platforms is used if that can't be had or is refused, and where it is no older. While neither can be had, or only such
+// that is older than the policy wants, keys that were trusted stay so for as long as their collateral is valid.
+//
 // The keys must be bound to the policy's issuer or, if it names none, to
 // c.Issuer or else to the one that c.URL names. A policy of the scheme [Original] can't ask for that.
 func NewKeySet(c Config) (*KeySet, error) {
@@ -77,10 +87,8 @@ func NewKeySet(c Config) (*KeySet, error) {
 	if err := j.expect(issuer); err != nil {
 		return nil, fmt.Errorf("attest: %s %w", redact(c.URL), err)
 	}
-	client, err := c.client(j.scheme)
-	if err != nil {
-		return nil, err
-	}
+	j.ask(c.Client, issuer)
+	client := c.client(j)
 	s := &KeySet{judge: *j}
 	s.cache = refetch.New(func(ctx context.Context) (*verdicts, time.Duration, error) {
 		doc, err := fetch.JSON(ctx, client, keysURL, jose.MaxSetSize)
@@ -97,18 +105,15 @@ func NewKeySet(c Config) (*KeySet, error) {
 	return s, nil
 }
 
-func (c Config) client(scheme string) (*http.Client, error) {
-	if c.Client != nil {
-		return c.Client, nil
+func (c Config) client(j *judge) *http.Client {
+	u, err := url.Parse(c.URL) // which splitURL has read
+	switch {
+	case c.Client != nil:
+		return c.Client
+	case err != nil || j.scheme != DICE || u.Scheme != "https":
+		return fetch.Client(roots.Bundled())
 	}
-	if scheme != DICE || !strings.HasPrefix(c.URL, "https:") {
-		return fetch.Client(roots.Bundled()), nil
-	}
-	trust, err := TLSConfig(c)
-	if err != nil {
-		return nil, err
-	}
-	return fetch.ClientTLS(trust), nil
+	return fetch.ClientTLS(j.tlsConfig(u.Hostname()))
 }
 
 // splitURL tells where the keys are, and the issuer that the URL names, if it does.
@@ -224,6 +229,7 @@ type trustedKey struct {
 	key           ctb.Key
 	binding       *Binding
 	evidenceUntil time.Time // zero if the evidence has no end
+	untilWhy      string    // what ends then
 }
 
 func (v *verdicts) key(kid string, now, evidenceNow time.Time) (ctb.Key, error) {
@@ -249,7 +255,7 @@ func (k *trustedKey) usable(now, evidenceNow time.Time) error {
 		return &untimelyError{k.binding.validAt(now)}
 	}
 	if !k.evidenceUntil.IsZero() && evidenceNow.After(k.evidenceUntil) {
-		return fmt.Errorf("its evidence was verified with collateral that ended at %s", stamp(k.evidenceUntil))
+		return fmt.Errorf("%s %s", k.untilWhy, stamp(k.evidenceUntil))
 	}
 	return nil
 }
@@ -282,62 +288,9 @@ func (v *verdicts) noneAccepted() error {
 	return fmt.Errorf("attested keys: none is accepted: key %q: %w", clipTo(first, maxNamed), v.refused[first])
 }
 
-// judge holds what every key is judged by.
-type judge struct {
-	policy      *Policy // nil: only whether evidence is genuine and bound
-	scheme      string
-	issuer      string // that the evidence must bind where the policy names none; empty: any
-	looking     bool   // facts are wanted, of all keys, and every reason against them
-	platforms   []Verifier
-	now         func() time.Time
-	evidenceNow func() time.Time
-}
-
-func newJudge(c Config) (*judge, error) {
-	if c.Policy == nil {
-		return nil, errors.New("attest: no policy; without one every build would be accepted")
-	}
-	if err := c.Policy.Validate(); err != nil {
-		return nil, fmt.Errorf("attest: policy: %w", err)
-	}
-	if len(c.Platforms) == 0 {
-		return nil, errors.New("attest: no platform verifier, such as &dcap.Verifier{}")
-	}
-	j := &judge{
-		policy: c.Policy, scheme: cmp.Or(c.Policy.Scheme, DICE),
-		platforms: slices.Clone(c.Platforms), now: c.Now, evidenceNow: c.EvidenceNow,
-	}
-	if c.Policy.Issuer == "" { // which checks it, if it names one
-		j.issuer = c.Issuer
-	}
-	j.clocks()
-	return j, nil
-}
-
-// expect makes the issuer of a URL the one that keys must be bound to, unless
-// the policy or the configuration names one, or the scheme binds none.
-func (j *judge) expect(issuer string) error {
-	if j.scheme != DICE || j.policy.Issuer != "" || j.issuer != "" {
-		return nil
-	}
-	if j.issuer = issuer; issuer == "" {
-		return errors.New("names no issuer; set issuer in the policy, or the keys of every broker of the same build would be accepted")
-	}
-	return nil
-}
-
-func (j *judge) clocks() {
-	if j.now == nil {
-		j.now = time.Now
-	}
-	if j.evidenceNow == nil {
-		j.evidenceNow = j.now
-	}
-}
-
 // all judges the keys of a JWKS. An empty one is an answer too: every key is
 // withdrawn. It fails if a key that was trusted by the last verdicts, which hold still, can't be judged
-// now: those are then better than none.
+// now, or only by collateral that is older than the policy wants: those are then better than none.
 func (j *judge) all(ctx context.Context, jwks []byte, last *verdicts) (*verdicts, error) {
 	set, err := jose.ParseSet(jwks)
 	if err != nil {
@@ -346,20 +299,39 @@ func (j *judge) all(ctx context.Context, jwks []byte, last *verdicts) (*verdicts
 	v := &verdicts{trusted: make(map[string]*trustedKey), refused: make(map[string]error)}
 	for _, k := range set {
 		a := j.one(ctx, k)
-		if errors.Is(a.Err, ErrUnavailable) && last.holds(k, j.now(), j.evidenceNow()) {
+		if (errors.Is(a.Err, ErrUnavailable) || judgedByOld(a.Err)) && last.holds(k, j.now(), j.evidenceNow()) {
 			return nil, fmt.Errorf("key %q: %w", clipTo(k.KeyID, maxNamed), a.Err)
 		}
 		if a.Err != nil {
 			v.refused[k.KeyID] = a.Err
 			continue
 		}
-		v.trusted[k.KeyID] = &trustedKey{
-			key:           ctb.Key{ID: k.KeyID, Algorithm: k.Algorithm, Public: k.Key},
-			binding:       a.Appraisal.Binding,
-			evidenceUntil: a.Appraisal.Report.Collateral.NotAfter,
-		}
+		v.trusted[k.KeyID] = j.trust(k, a.Appraisal)
 	}
 	return v, nil
+}
+
+// judgedByOld tells whether nothing is wrong but that the collateral is older
+// than the policy wants, so that it says nothing of today. Whoever can withhold the newer could serve that.
+func judgedByOld(err error) bool {
+	var refused *RefusalError
+	return errors.As(err, &refused) && len(refused.Refusals) == 1 && refused.Refusals[0].Key == keyEvaluation
+}
+
+// trust makes a key that passed, for as long as both hold that it passed by: the
+// collateral, and the policy's toleration of the platform's status if it has an end.
+func (j *judge) trust(k jose.JWK, a *Appraisal) *trustedKey {
+	t := &trustedKey{
+		key:           ctb.Key{ID: k.KeyID, Algorithm: k.Algorithm, Public: k.Key},
+		binding:       a.Binding,
+		evidenceUntil: a.Report.Collateral.NotAfter,
+		untilWhy:      "its evidence was verified with collateral that ended at",
+	}
+	if end := j.policy.TCB.until(a.Report); !end.IsZero() && (t.evidenceUntil.IsZero() || end.Before(t.evidenceUntil)) {
+		t.evidenceUntil = end
+		t.untilWhy = fmt.Sprintf("its platform is %s, which tcb.tolerate of the policy tolerated until", a.Report.TCB.Status)
+	}
+	return t
 }
 
 // holds tells whether the verdicts trust the key, at this time.

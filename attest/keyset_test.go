@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -32,16 +34,25 @@ func (c *clock) set(t time.Time)         { c.at.Store(&t) }
 func (c *clock) now() time.Time          { return *c.at.Load() }
 func (c *clock) advance(d time.Duration) { c.set(c.now().Add(d)) }
 
-// broker serves a JWKS, at its own URL as the issuer.
+// broker serves a JWKS, at its own URL as the issuer, and an attestation document if it has one.
 type broker struct {
 	*httptest.Server
 	jwks    atomic.Pointer[[]byte]
 	fetches atomic.Int32
+	staple  atomic.Pointer[http.HandlerFunc]
+	asked   atomic.Int32 // for the staple
 }
 
 func newBroker(t testing.TB) *broker {
 	b := new(broker)
-	b.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	b.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == attest.WellKnownAttestation {
+			b.asked.Add(1)
+			if h := b.staple.Load(); h != nil {
+				(*h)(w, r)
+				return
+			}
+		}
 		jwks := b.jwks.Load()
 		if r.URL.Path != "/.well-known/jwks.json" || jwks == nil {
 			http.NotFound(w, r)
@@ -51,6 +62,8 @@ func newBroker(t testing.TB) *broker {
 		w.Header().Set("Content-Type", "application/jwk-set+json")
 		w.Write(*jwks)
 	}))
+	b.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that refuse the certificate
+	b.StartTLS()
 	t.Cleanup(b.Close)
 	return b
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Policy holds the reference values: which evidence is ours. [ParsePolicy]
@@ -20,6 +21,12 @@ type Policy struct {
 }
 
 // Build is one accepted build; evidence must match all that it names.
+//
+// An mrtd measures what a TDX guest began with, which for most is the firmware
+// of its cloud alone, the same for all tenants: name rtmr1 and rtmr2 as well. A build without them is
+// valid, since there are images whose mrtd has the whole system, and [Policy.Warnings] tells of it. The
+// attributes are the host's choice: a guest that can be debugged or profiled is a debug build, and one that can be
+// migrated is refused by a build that does not name td_attributes.
 type Build struct {
 	TEE          string            // "sgx" or "tdx"
 	Measurements map[string][]byte // by name, as in Report: see [Measurements]
@@ -27,24 +34,6 @@ type Build struct {
 	ISVSVN       *uint16           // SGX, a minimum
 	Debug        bool              // accept a debug build, which its host can read
 	SampleSigner bool              // accept a signing key that anybody can use
-}
-
-// TCBRule says which platforms are recent enough.
-type TCBRule struct {
-	Accept           []Status // nil: UpToDate and SWHardeningNeeded. Revoked is never accepted
-	Advisories       []string // if not nil, no other advisory is tolerated
-	EvaluationNumber uint32   // a minimum
-}
-
-// DefaultAccept is what a policy accepts that names no TCB status.
-// SWHardeningNeeded is the platform's affair to some extent only: software
-// built with the mitigations of the advisories runs safely there.
-func DefaultAccept() []Status { return []Status{UpToDate, SWHardeningNeeded} }
-
-// statuses are all, from best to worst.
-var statuses = []Status{
-	UpToDate, SWHardeningNeeded, ConfigurationNeeded, ConfigurationAndSWHardeningNeeded,
-	OutOfDate, OutOfDateConfigurationNeeded, Revoked,
 }
 
 type measurement struct {
@@ -55,7 +44,9 @@ type measurement struct {
 var measurements = []measurement{
 	{"mrenclave", "sgx", 32}, {"mrsigner", "sgx", 32},
 	{"mrtd", "tdx", 48}, {"rtmr0", "tdx", 48}, {"rtmr1", "tdx", 48}, {"rtmr2", "tdx", 48}, {"rtmr3", "tdx", 48},
-	{"mrconfigid", "tdx", 48}, {"mrowner", "tdx", 48}, {"mrownerconfig", "tdx", 48}, {"mrseam", "tdx", 48},
+	{"mrconfigid", "tdx", 48}, {"mrowner", "tdx", 48}, {"mrownerconfig", "tdx", 48}, {"mrservicetd", "tdx", 48},
+	{"td_attributes", "tdx", 8}, {"xfam", "tdx", 8},
+	{"mrseam", "tdx", 48}, {"mrsignerseam", "tdx", 48}, {"seam_attributes", "tdx", 8},
 }
 
 // Measurements names what a build of this TEE ("sgx" or "tdx") can pin.
@@ -95,6 +86,43 @@ func (p *Policy) Validate() error {
 	return p.validateBinding()
 }
 
+// Warnings tells what the policy may say, but a person should know that it
+// does, each with its key: builds that many systems match, exceptions made for
+// development, exceptions without an end, at the instant now those that have ended, and judgements of any age.
+func (p *Policy) Warnings(now time.Time) []string {
+	var list []string
+	warn := func(key, format string, args ...any) { list = append(list, faultf(key, format, args...).Error()) }
+	for i := range p.Builds {
+		b, key := &p.Builds[i], fmt.Sprintf("builds[%d]", i)
+		if b.TEE == "tdx" && b.Measurements["rtmr1"] == nil && b.Measurements["rtmr2"] == nil {
+			warn(key, "mrtd measures what the guest began with, mostly its firmware alone, so any system that this boots may match; name rtmr1 and rtmr2 too, unless the whole system is in mrtd")
+		}
+		if b.Debug {
+			warn(key+".debug", "a debug build is accepted, whose memory its host can read")
+		}
+		if b.SampleSigner {
+			warn(key+".sample_signer", "a signing key is accepted that anybody can use")
+		}
+	}
+	for i, s := range p.TCB.Accept {
+		if !slices.Contains(DefaultAccept(), s) {
+			warn(fmt.Sprintf("tcb.accept[%d]", i), "%s is accepted without an end; tcb.tolerate gives it one", s)
+		}
+	}
+	for i, o := range p.TCB.Tolerate {
+		if now.After(o.Until) {
+			warn(fmt.Sprintf("tcb.tolerate[%d].until", i), "%s was tolerated until %s, which has passed", o.Status, stamp(o.Until))
+		}
+	}
+	if p.TCB.EvaluationNumber == 0 {
+		warn(keyEvaluation, "names no minimum, so a broker's host that serves an older judgement of its platform, which the maker still signs, may be believed; ctb inspect shows the number of today")
+	}
+	if p.SimulatedRoot != "" {
+		warn("simulated_root", "simulated evidence is accepted, which protects nothing")
+	}
+	return list
+}
+
 func (b *Build) validate(key string) error {
 	if b.TEE != "sgx" && b.TEE != "tdx" {
 		return faultf(key+".tee", "got %q, want sgx or tdx", b.TEE)
@@ -124,27 +152,6 @@ func (b *Build) validate(key string) error {
 	signed := b.Measurements["mrsigner"] != nil && b.ISVProdID != nil && b.ISVSVN != nil
 	if b.Measurements["mrenclave"] == nil && !signed {
 		return faultf(key, "too many enclaves would match; name its mrenclave, or all of mrsigner, isvprodid and isvsvn")
-	}
-	return nil
-}
-
-func (t *TCBRule) validate() error {
-	for i, s := range t.Accept {
-		key := fmt.Sprintf("tcb.accept[%d]", i)
-		if s == Revoked {
-			return faultf(key, "a revoked platform can't be accepted; remove it")
-		}
-		if !slices.Contains(statuses, s) {
-			return faultf(key, "got %q, want one of %s", s, join(statuses[:len(statuses)-1]))
-		}
-	}
-	if t.Accept != nil && len(t.Accept) == 0 {
-		return faultf("tcb.accept", "is empty, so nothing could be accepted; remove it for the default, %s", join(DefaultAccept()))
-	}
-	for i, a := range t.Advisories {
-		if a == "" || strings.ContainsFunc(a, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return faultf(fmt.Sprintf("tcb.advisories[%d]", i), "got %q, want a name such as INTEL-SA-00615", a)
-		}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/confidential-token-broker/ctb/attest"
 )
@@ -32,9 +33,16 @@ builds:                        # evidence must match one of these whole
   - tee: tdx
     mrtd: ` + hex48 + `
     rtmr0: ` + hex48 + `
+    td_attributes: "0000001000000000"
+    xfam: e702060000000000
 tcb:
   accept: [UpToDate, SWHardeningNeeded]
   advisories: [INTEL-SA-00615]
+  tolerate:
+    - status: OutOfDate
+      until: 2027-01-31
+      advisories: [INTEL-SA-00828]
+    - {status: ConfigurationNeeded, until: 2027-01-31T12:00:00+01:00}
   evaluation_number: 17
 issuer: https://broker.example.com
 rules: ["` + rules1 + `"]
@@ -53,10 +61,14 @@ func TestParsePolicy(t *testing.T) {
 		Builds: []attest.Build{
 			{TEE: "sgx", Measurements: map[string][]byte{"mrenclave": aa}},
 			{TEE: "sgx", Measurements: map[string][]byte{"mrsigner": bb}, ISVProdID: &one, ISVSVN: &two},
-			{TEE: "tdx", Measurements: map[string][]byte{"mrtd": mrtd, "rtmr0": mrtd}},
+			{TEE: "tdx", Measurements: map[string][]byte{"mrtd": mrtd, "rtmr0": mrtd, "td_attributes": unhex("0000001000000000"), "xfam": unhex("e702060000000000")}},
 		},
 		TCB: attest.TCBRule{
-			Accept:     []attest.Status{attest.UpToDate, attest.SWHardeningNeeded},
+			Accept: []attest.Status{attest.UpToDate, attest.SWHardeningNeeded},
+			Tolerate: []attest.Toleration{
+				{Status: attest.OutOfDate, Until: time.Date(2027, 1, 31, 23, 59, 59, 999999999, time.UTC), Advisories: []string{"INTEL-SA-00828"}},
+				{Status: attest.ConfigurationNeeded, Until: time.Date(2027, 1, 31, 11, 0, 0, 0, time.UTC)},
+			},
 			Advisories: []string{"INTEL-SA-00615"}, EvaluationNumber: 17,
 		},
 		Issuer: issuer, Rules: []string{rules1}, Scheme: attest.DICE, SimulatedRoot: "dev-root.pem",
@@ -98,7 +110,7 @@ func TestParsePolicyRefuses(t *testing.T) {
 		"build is a word":               {"builds: [sgx]\n", `line 1, column 10: builds[0]: got "sgx", want keys and values`},
 		"unknown key":                   {ok + "isuer: https://b.example\n", "line 2, column 1: isuer: is not a key of a policy; known here are builds, issuer"},
 		"unknown key of a build":        {"builds:\n  - tee: sgx\n    mrenclaev: aa\n", "line 3, column 5: builds[0].mrenclaev: is not a key of a policy; known here are debug, isvprodid"},
-		"unknown key of tcb":            {ok + "tcb: {min: 3}\n", "line 2, column 7: tcb.min: is not a key of a policy; known here are accept, advisories, evaluation_number"},
+		"unknown key of tcb":            {ok + "tcb: {min: 3}\n", "line 2, column 7: tcb.min: is not a key of a policy; known here are accept, advisories, evaluation_number, tolerate"},
 		"key in capitals":               {"Builds: []\n", "Builds: is not a key"},
 		"same key twice":                {ok + "scheme: dice\nscheme: original\n", `line 3, column 1: mapping key "scheme" already defined`},
 		"same key twice in JSON":        {`{"scheme":"dice","scheme":"dice"}`, `mapping key "scheme" already defined`},
@@ -147,6 +159,23 @@ func TestParsePolicyRefuses(t *testing.T) {
 		"unknown status":                {ok + "tcb: {accept: [uptodate]}\n", `tcb.accept[0]: got "uptodate", want one of UpToDate, SWHardeningNeeded, ConfigurationNeeded`},
 		"no status":                     {ok + "tcb: {accept: []}\n", "tcb.accept: is empty"},
 		"status is no list":             {ok + "tcb: {accept: UpToDate}\n", `tcb.accept: got "UpToDate", want a list`},
+		"status tolerated without end":  {ok + "tcb:\n  tolerate:\n    - status: OutOfDate\n", "line 4, column 7: tcb.tolerate[0].until: is missing; give the last day"},
+		"Revoked tolerated":             {ok + "tcb:\n  tolerate: [{status: Revoked, until: 2027-01-31}]\n", "line 3, column 15: tcb.tolerate[0].status: a revoked platform can't be tolerated"},
+		"unknown status tolerated":      {ok + "tcb: {tolerate: [{status: Outdated, until: 2027-01-31}]}\n", `tcb.tolerate[0].status: got "Outdated", want one of UpToDate`},
+		"no status tolerated":           {ok + "tcb: {tolerate: [{until: 2027-01-31}]}\n", `tcb.tolerate[0].status: got ""`},
+		"tolerated and accepted":        {ok + "tcb: {accept: [OutOfDate], tolerate: [{status: OutOfDate, until: 2027-01-31}]}\n", "tcb.tolerate[0].status: OutOfDate is in tcb.accept and so accepted without an end"},
+		"tolerated, the default":        {ok + "tcb: {tolerate: [{status: SWHardeningNeeded, until: 2027-01-31}]}\n", "SWHardeningNeeded is in tcb.accept by default"},
+		"tolerated twice":               {ok + "tcb:\n  tolerate:\n  - {status: OutOfDate, until: 2027-01-31}\n  - {status: OutOfDate, until: 2028-01-31}\n", "line 5, column 6: tcb.tolerate[1].status: OutOfDate is given twice"},
+		"until is no date":              {ok + "tcb: {tolerate: [{status: OutOfDate, until: tomorrow}]}\n", `tcb.tolerate[0].until: got "tomorrow", want a day such as 2027-01-31`},
+		"until without a zone":          {ok + "tcb: {tolerate: [{status: OutOfDate, until: \"2027-01-31T12:00:00\"}]}\n", "want a day such as 2027-01-31, which is tolerated until it ends in UTC, or an instant"},
+		"until is no day":               {ok + "tcb: {tolerate: [{status: OutOfDate, until: 2027-02-30}]}\n", `got "2027-02-30", want a day`},
+		"until is a number":             {ok + "tcb: {tolerate: [{status: OutOfDate, until: 20270131}]}\n", `got "20270131", want an instant or a day`},
+		"tolerated advisory of blanks":  {ok + "tcb: {tolerate: [{status: OutOfDate, until: 2027-01-31, advisories: [\"\"]}]}\n", "tcb.tolerate[0].advisories[0]: got"},
+		"unknown key of a toleration":   {ok + "tcb:\n  tolerate:\n  - {status: OutOfDate, til: 2027-01-31}\n", "line 4, column 25: tcb.tolerate[0].til: is not a key of a policy; known here are advisories, status, until"},
+		"toleration is a status":        {ok + "tcb: {tolerate: [OutOfDate]}\n", `tcb.tolerate[0]: got "OutOfDate", want keys and values`},
+		"short xfam":                    {"builds:\n  - tee: tdx\n    mrtd: " + hex48 + "\n    xfam: e702\n", "line 4, column 5: builds[0].xfam: got 2 bytes, want 8 (16 hex digits)"},
+		"short td_attributes":           {"builds: [{tee: tdx, mrtd: " + hex48 + ", td_attributes: 00}]", "builds[0].td_attributes: got 1 bytes, want 8"},
+		"xfam of sgx":                   {"builds: [{tee: sgx, mrenclave: " + encl32 + ", xfam: 0000000000000000}]", "builds[0].xfam: sgx has no such measurement"},
 		"advisory with a blank":         {ok + "tcb: {advisories: [\"INTEL SA\"]}\n", "tcb.advisories[0]: got"},
 		"evaluation number large":       {ok + "tcb: {evaluation_number: 4294967296}\n", "want a number from 0 to 4294967295"},
 		"issuer without a scheme":       {ok + "issuer: broker.example.com\n", "line 2, column 1: issuer: got \"broker.example.com\", want a URL"},
@@ -419,6 +448,8 @@ func FuzzParsePolicy(f *testing.F) {
 	for _, seed := range []string{
 		wholePolicy, "", "builds: [}", "builds:\n- tee: tdx\n  mrtd: " + hex48, `{"builds":[{"tee":"sgx","mrenclave":"` + encl32 + `"}]}`,
 		"a: &x [*x]", "? a", "- - - -", "tcb: {accept: []}", "builds: !!map {}", "\"\\u0000\": 1", "a: |\n  b", "\t", "%YAML 1.2", "builds:\n- tee: sgx\n  isvsvn: 99999999999999999999",
+		"builds: [{tee: tdx, mrtd: " + hex48 + ", xfam: e702060000000000}]\ntcb:\n  tolerate:\n  - status: OutOfDate\n    until: 9999-12-31\n    advisories: []\n",
+		"tcb: {tolerate: [{status: Revoked, until: 0000-01-01T00:00:00-23:59}]}",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -437,5 +468,19 @@ func FuzzParsePolicy(f *testing.F) {
 		if p.Check(&attest.Report{TEE: p.Builds[0].TEE, TCB: attest.TCB{Status: attest.UpToDate}}, nil) == nil {
 			t.Fatalf("%q accepts evidence without measurements", data)
 		}
+		// Nor a revoked platform, nor any status at an instant that nobody knows unless it is accepted for good.
+		r := attest.Report{TEE: p.Builds[0].TEE, Measurements: p.Builds[0].Measurements, ISVSVN: 0xffff}
+		for _, s := range append([]attest.Status{attest.Revoked}, tolerated(p)...) {
+			if r.TCB.Status = s; p.Check(&r, nil) == nil {
+				t.Fatalf("%q accepts %s", data, s)
+			}
+		}
 	})
+}
+
+func tolerated(p *attest.Policy) (list []attest.Status) {
+	for _, o := range p.TCB.Tolerate {
+		list = append(list, o.Status)
+	}
+	return list
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -58,11 +59,22 @@ func parseDocument(data []byte) (ast.Node, error) {
 	case err != nil:
 		return nil, fmt.Errorf("not YAML: %w", err)
 	case len(file.Docs) > 1:
-		return nil, positioned(file.Docs[1].GetToken().Position, "a second document; a policy file has one")
+		return nil, positioned(startOf(file.Docs[1], tokens).Position, "a second document; a policy file has one")
 	case len(file.Docs) == 0 || file.Docs[0].Body == nil:
 		return nil, &keyError{"builds", "the file is empty; name a build, with its tee and mrenclave or mrtd"}
 	}
 	return file.Docs[0].Body, nil
+}
+
+// startOf returns the token that a document begins with. One without a body has no token of its own.
+func startOf(doc *ast.DocumentNode, all token.Tokens) *token.Token {
+	switch {
+	case doc.Start != nil:
+		return doc.Start
+	case doc.Body != nil && doc.Body.GetToken() != nil:
+		return doc.Body.GetToken()
+	}
+	return all[len(all)-1] // there are two documents, so there are tokens
 }
 
 // checkTokens refuses what a policy has no use for and a parser can be driven
@@ -137,7 +149,15 @@ func (f *policyFile) policy(root ast.Node) (*Policy, error) {
 		},
 		"tcb": func(key string, n ast.Node) error {
 			return f.mapping(key, n, map[string]field{
-				"accept":            f.strings(func(s string) { p.TCB.Accept = append(p.TCB.Accept, Status(s)) }, func() { p.TCB.Accept = []Status{} }),
+				"accept": f.strings(func(s string) { p.TCB.Accept = append(p.TCB.Accept, Status(s)) }, func() { p.TCB.Accept = []Status{} }),
+				"tolerate": func(key string, n ast.Node) error {
+					p.TCB.Tolerate = []Toleration{}
+					return f.sequence(key, n, func(key string, n ast.Node) error {
+						t, err := f.toleration(key, n)
+						p.TCB.Tolerate = append(p.TCB.Tolerate, t)
+						return err
+					})
+				},
 				"advisories":        f.strings(func(s string) { p.TCB.Advisories = append(p.TCB.Advisories, s) }, func() { p.TCB.Advisories = []string{} }),
 				"evaluation_number": uintField(&p.TCB.EvaluationNumber),
 			})
@@ -166,6 +186,15 @@ func (f *policyFile) build(key string, n ast.Node) (Build, error) {
 	}
 	err := f.mapping(key, n, fields)
 	return b, err
+}
+
+func (f *policyFile) toleration(key string, n ast.Node) (t Toleration, err error) {
+	err = f.mapping(key, n, map[string]field{
+		"status":     stringField((*string)(&t.Status)),
+		"until":      untilField(&t.Until),
+		"advisories": f.strings(func(s string) { t.Advisories = append(t.Advisories, s) }, func() { t.Advisories = []string{} }),
+	})
+	return t, err
 }
 
 // mapping reads the pairs of a node in their order.
@@ -267,6 +296,26 @@ func uintField[T uint16 | uint32](v *T) field {
 			}
 		}
 		return faultf(key, "got %s, want a number from 0 to %d", describe(n), limit)
+	}
+}
+
+// untilField reads an instant, or a date, which lasts until it ends in UTC.
+func untilField(v *time.Time) field {
+	return func(key string, n ast.Node) error {
+		text, ok := n.(*ast.StringNode)
+		if !ok {
+			return faultf(key, "got %s, want an instant or a day", describe(n))
+		}
+		if day, err := time.Parse(time.DateOnly, text.Value); err == nil {
+			*v = day.AddDate(0, 0, 1).Add(-time.Nanosecond)
+			return nil
+		}
+		at, err := time.Parse(time.RFC3339, text.Value)
+		if err != nil {
+			return faultf(key, "got %q, want a day such as 2027-01-31, which is tolerated until it ends in UTC, or an instant such as 2027-01-31T12:00:00Z", clip(text.Value))
+		}
+		*v = at.UTC()
+		return nil
 	}
 }
 

@@ -18,7 +18,10 @@ import (
 //
 // The issuer is the policy's or, if it names none, c.Issuer or that of c.URL, as in
 // [NewKeySet]. A policy of the scheme [Original] is refused: it has no TLS keys.
-// c.Client is not used.
+// c.Client is not used: collateral that the broker staples is asked for, beside
+// the handshake and for at most 3 s, by a client that knows the server by nothing ([FetchAttestation]).
+//
+// Each connection is judged once, when it is made or resumed; to have it judged again, close it.
 func TLSConfig(c Config) (*tls.Config, error) {
 	j, err := newJudge(c)
 	if err != nil {
@@ -38,6 +41,12 @@ func TLSConfig(c Config) (*tls.Config, error) {
 	if err := j.expect(issuer); err != nil {
 		return nil, fmt.Errorf("attest: %s %w", redact(c.URL), err)
 	}
+	j.ask(nil, issuer)
+	return j.tlsConfig(u.Hostname()), nil
+}
+
+// tlsConfig accepts peers that j accepts; host is that of the URL.
+func (j *judge) tlsConfig(host string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		// Certificate authorities have no part in this: VerifyConnection
@@ -45,12 +54,12 @@ func TLSConfig(c Config) (*tls.Config, error) {
 		// connection, resumed ones too. That the peer has the private key, the TLS 1.3 handshake proves either way.
 		InsecureSkipVerify: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
-			if err := j.peer(state, u.Hostname()); err != nil {
+			if err := j.peer(state, host); err != nil {
 				return fmt.Errorf("attested TLS: %w", err)
 			}
 			return nil
 		},
-	}, nil
+	}
 }
 
 // peer judges the certificate of one connection.
@@ -65,9 +74,10 @@ func (j *judge) peer(state tls.ConnectionState, urlHost string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fetch.Timeout)
 	defer cancel()
-	a, err := Appraise(ctx, leaf, j.scheme, j.platforms, lenient(j.now(), leaf.NotBefore, leaf.NotAfter), j.evidenceNow())
-	if err != nil {
-		return err
+	at := lenient(j.now(), leaf.NotBefore, leaf.NotAfter)
+	o := j.evidence(ctx, leaf, j.scheme, at, func(a *Appraisal) []Refusal { return j.refusals(a, UseTLS) })
+	if o.err != nil {
+		return o.err
 	}
-	return j.policy.verdict(j.refusals(a, UseTLS))
+	return j.policy.verdict(o.refused)
 }
