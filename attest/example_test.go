@@ -1,6 +1,7 @@
 package attest_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -10,6 +11,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/confidential-token-broker/ctb"
@@ -74,6 +76,33 @@ builds:
 	//   fix: run a production build, or set debug: true for this build
 	// tcb.accept: got OutOfDate, want UpToDate or SWHardeningNeeded
 	//   fix: update the machine's firmware and microcode, or list OutOfDate in tcb.accept, or in tcb.tolerate until a date
+}
+
+// A policy is written from evidence that was verified, and says what its
+// reader has yet to decide.
+func ExamplePin() {
+	report := &attest.Report{ // of a Verifier
+		TEE: "sgx", Debug: true, At: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		Measurements: map[string][]byte{"mrenclave": bytes.Repeat([]byte{0x2f}, 32)},
+		TCB:          attest.TCB{Status: attest.UpToDate, EvaluationNumber: 17},
+	}
+	pinned, err := attest.Pin(report, nil, attest.PinConfig{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for line := range strings.Lines(string(pinned.Policy)) {
+		if strings.Contains(line, "mrenclave:") || strings.Contains(line, "debug: ") {
+			fmt.Print(strings.TrimSpace(line), "\n")
+		}
+	}
+	for _, r := range pinned.Refusals {
+		fmt.Println("refused:", r)
+	}
+	// Output:
+	// mrenclave: "2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f"
+	// # debug: true
+	// refused: builds[0].debug: got a debug build, whose memory its host can read, want a production build
 }
 
 // A status that is not accepted may be tolerated until a day ends, so that
