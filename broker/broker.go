@@ -2,8 +2,8 @@
 // (RFC 8693), by rules that an administrator wrote, with keys for which the
 // hardware vouches, and tells everybody which keys these are.
 //
-// It owns the exchange, the ring of signing keys, the HTTP endpoints and the
-// audit. It does not decide (package rules does), does not know how to verify
+// It owns the exchange, the ring of signing keys, the collateral that is served beside their
+// evidence, the HTTP endpoints and the audit. It does not decide (package rules does), does not know how to verify
 // tokens (package ctb) or make evidence (package attest), and does not listen:
 // a Broker is an http.Handler.
 //
@@ -25,11 +25,13 @@ import (
 
 // Broker is an http.Handler. It is safe for concurrent use.
 type Broker struct {
-	config  Config
-	ring    *keyRing
-	routes  map[string]route
-	auditOK atomic.Bool // the newest record could be written
-	flood   flood
+	config   Config
+	ring     *keyRing
+	staple   *staple
+	attested *attestation
+	routes   map[string]route
+	auditOK  atomic.Bool // the newest record could be written
+	flood    flood
 
 	tlsMu  sync.Mutex // one TLS key is made at a time
 	tlsKey atomic.Pointer[tlsKey]
@@ -48,9 +50,12 @@ func New(ctx context.Context, c Config) (*Broker, error) {
 		return nil, errors.New("broker: no audit: no token is issued without a record")
 	}
 	c = c.withDefaults()
-	b := &Broker{config: c}
+	b := &Broker{attested: newAttestation(c)}
+	b.staple = newStaple(c, b.attested.setCollateral)
+	c.Quoter = b.staple // which sees all evidence
+	b.config = c
 	b.auditOK.Store(true)
-	ring, err := newKeyRing(ctx, c)
+	ring, err := newKeyRing(ctx, c, b.attested.setKeys)
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
@@ -60,11 +65,12 @@ func New(ctx context.Context, c Config) (*Broker, error) {
 }
 
 // Run announces, takes into use and retires keys until ctx ends, and returns
-// nil then. Without it, new rules are announced but never take effect, and the
-// broker stops to sign when its first key has served its time.
+// nil then. Without it, new rules are announced but never take effect, the
+// broker stops to sign when its first key has served its time, and Config.Collateral is not asked.
 func (b *Broker) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { b.watchIssuers(ctx) })
+	wg.Go(func() { b.staple.run(ctx) })
 	b.ring.run(ctx)
 	wg.Wait()
 	return nil

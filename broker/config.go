@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +35,13 @@ type Config struct {
 	RotateEvery time.Duration    // life of a signing key, 5 min at least; zero means 24 h
 	Original    bool             // the compatibility profile: /stsToken beside /token, RS256, the original's binding
 	Names       []string         // DNS names and IP addresses of the TLS certificate beside the issuer's host
+	// Collateral gets what verifies evidence like e, in the JSON form that its platform's verifier
+	// reads ([attest.Evidence]), and until when it is valid (zero: not known). Run asks it in
+	// the background, one call at a time: at its start and then every ten minutes or, while it gives an
+	// error, after 1 s, 2 s, 4 s and so on up to a minute. A cache in it decides when to ask the hardware's maker. With
+	// an error, data is the last good one, which could not be brought up to date, or nil: what it gave
+	// before is then served until its end. Nil: what comes with the evidence is served.
+	Collateral func(ctx context.Context, e *attest.Evidence) (data []byte, until time.Time, err error)
 	// Simulated says that Quoter is not hardware. Then every token, and the
 	// health page, says "simulated" too.
 	Simulated bool

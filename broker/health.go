@@ -23,7 +23,23 @@ type health struct {
 	Rules     string        `json:"rules"`               // digest of the rules in force
 	Announced *announcement `json:"announced,omitempty"`
 	IDPs      idps          `json:"idps"`
+
+	Collateral collateralHealth `json:"collateral"`
 }
+
+// collateralHealth tells of the collateral that is served beside the evidence. Checkers that
+// have no other can't verify the keys without it; whether tokens are given does not depend on it.
+type collateralHealth struct {
+	State string     `json:"state"`           // one of the words below
+	Since time.Time  `json:"since"`           // so long
+	Until *time.Time `json:"until,omitempty"` // its end, where it is known
+}
+
+const (
+	collateralCurrent = "current" // as new as its source has it
+	collateralStale   = "stale"   // good still, but it can't be brought up to date
+	collateralNone    = "none"    // nothing is served
+)
 
 // idps counts the identity providers that the rules name, by whether their keys can
 // be fetched. Which they are stands in the log: the page is public, the rules need not be.
@@ -60,7 +76,7 @@ func (b *Broker) serveReady(w http.ResponseWriter, r *http.Request, _ asker) {
 }
 
 func (b *Broker) health() *health {
-	epoch, ring := b.ring.current.Load(), b.ring.status.Load()
+	epoch, ring, staple := b.ring.current.Load(), b.ring.status.Load(), b.staple.state.Load()
 	h := &health{
 		Status:    healthReady,
 		Simulated: b.config.Simulated,
@@ -89,6 +105,13 @@ func (b *Broker) health() *health {
 	}
 	if n := h.IDPs.Unavailable; n > 0 {
 		degraded(fmt.Sprintf("the keys of %d identity providers cannot be fetched, the log says of which: their id tokens that are signed with a key not known yet are not exchanged", n))
+	}
+	h.Collateral = staple.health()
+	switch {
+	case staple.err != nil && staple.data == nil:
+		degraded("the collateral of the hardware's evidence can't be had, the log says why: none is served, so checkers need a source of their own")
+	case staple.err != nil:
+		degraded("the collateral of the hardware's evidence can't be brought up to date, the log says why: checkers that get it here can verify the keys until its end")
 	}
 	if !epoch.key.maySign(b.config.wall()) {
 		h.Status = healthUnready

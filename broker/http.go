@@ -42,6 +42,7 @@ func (b *Broker) newRoutes() map[string]route {
 		base + "/.well-known/jwks.json": {get, func(w http.ResponseWriter, r *http.Request, _ asker) {
 			b.ring.published.Load().serve(w, r)
 		}},
+		base + "/.well-known/attestation":                {get, b.serveAttestation},
 		"/.well-known/oauth-authorization-server" + base: {get, serveMetadata},
 		base + "/.well-known/openid-configuration":       {get, serveMetadata},
 		"/healthz": {get, b.serveHealth},

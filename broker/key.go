@@ -23,6 +23,7 @@ type signingKey struct {
 	algorithm string
 	digest    [32]byte  // of the rules that its evidence names
 	jwk       []byte    // as it stands in the key set
+	cert      []byte    // its certificate with the evidence, DER
 	issued    time.Time // its evidence is valid from then on
 	since     time.Time // taken into use; zero before
 	signUntil time.Time // signs no more after it, so that its evidence outlives its tokens
@@ -72,7 +73,7 @@ func newSigningKey(ctx context.Context, c *Config, digest [32]byte, now time.Tim
 	if err != nil {
 		return nil, fmt.Errorf("JWK: %w", err)
 	}
-	return &signingKey{signer: signer, id: id, algorithm: c.Algorithm, digest: digest, jwk: jwk, issued: issued, signUntil: signUntil}, nil
+	return &signingKey{signer: signer, id: id, algorithm: c.Algorithm, digest: digest, jwk: jwk, cert: cert.Raw, issued: issued, signUntil: signUntil}, nil
 }
 
 // algorithms are those that access tokens may be signed with.

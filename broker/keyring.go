@@ -49,6 +49,7 @@ type keyRing struct {
 	current   atomic.Pointer[epoch]
 	published atomic.Pointer[document] // the key set
 	status    atomic.Pointer[ringStatus]
+	changed   func(rules string, keys []*signingKey) // told of the digest in force and the keys, whenever they are published
 	wake      chan struct{}
 
 	mu       sync.Mutex // held over making evidence, by rotation and setRules alone
@@ -69,8 +70,8 @@ type ringStatus struct {
 }
 
 // newKeyRing makes the first key. Nobody has cached a key set without it, so it is used at once.
-func newKeyRing(ctx context.Context, c Config) (*keyRing, error) {
-	r := &keyRing{config: &c, wake: make(chan struct{}, 1), wanted: c.Rules}
+func newKeyRing(ctx context.Context, c Config, changed func(rules string, keys []*signingKey)) (*keyRing, error) {
+	r := &keyRing{config: &c, changed: changed, wake: make(chan struct{}, 1), wanted: c.Rules}
 	first, err := r.makeEpoch(ctx, c.Rules)
 	if err != nil {
 		return nil, err
@@ -269,7 +270,9 @@ func (r *keyRing) publish(current *epoch) {
 		keys = append(keys, r.next.key)
 		status.useNext = r.useNext
 	}
-	r.published.Store(keySet(append(keys, r.retired...)))
+	keys = append(keys, r.retired...)
+	r.published.Store(keySet(keys))
+	r.changed(current.rules.DigestString(), keys)
 	r.status.Store(status)
 }
 

@@ -13,10 +13,12 @@ import (
 
 	"github.com/confidential-token-broker/ctb"
 	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/internal/jose"
 )
 
 // tlsKey is a TLS key with its attested certificate.
 type tlsKey struct {
+	id          string // RFC 7638 thumbprint
 	certificate *tls.Certificate
 	digest      [32]byte // of the rules that its evidence names
 	issued      time.Time
@@ -49,11 +51,12 @@ func (b *Broker) TLSCertificate() (*tls.Certificate, error) {
 	switch {
 	case err == nil:
 		b.tlsKey.Store(made)
+		b.attested.setTLSKey(made)
 		return made.certificate, nil
 	case usable:
 		b.config.Logger.Error("no new TLS key; the one in use stays", "err", err, "expires", have.expires)
 		// Not at once again: each attempt asks the hardware.
-		b.tlsKey.Store(&tlsKey{have.certificate, digest, have.issued, now.Add(maxRetryAfter), have.expires})
+		b.tlsKey.Store(&tlsKey{have.id, have.certificate, digest, have.issued, now.Add(maxRetryAfter), have.expires})
 		return have.certificate, nil
 	}
 	return nil, fmt.Errorf("broker: evidence for the TLS key: %w", err)
@@ -87,7 +90,12 @@ func (b *Broker) newTLSKey(now time.Time, digest [32]byte) (*tlsKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	id, err := jose.Thumbprint(key.Public())
+	if err != nil {
+		return nil, err
+	}
 	return &tlsKey{
+		id:          id,
 		certificate: &tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert},
 		digest:      digest,
 		issued:      issued,
