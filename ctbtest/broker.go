@@ -34,6 +34,8 @@ type BrokerConfig struct {
 	Rules     []byte           // a rule file; nil means the one rule
 	Algorithm string           // of access tokens; empty means ES256 (RS256 with Original)
 	Original  bool             // the compatibility profile: GET /stsToken, the original's tokens and evidence
+	TEE       string           // of the simulated hardware: "sgx" or "tdx"; empty means sgx
+	Unstapled bool             // it serves no collateral beside its evidence: its checkers must have it from elsewhere
 	Now       func() time.Time // nil means time.Now
 }
 
@@ -70,7 +72,7 @@ func NewBroker(tb testing.TB, c *BrokerConfig) *Broker {
 		b.IdP = NewIdP(tb, &IdPConfig{Now: c.Now})
 	}
 	var err error
-	if b.platform, err = simulated.New(simulated.Config{Now: b.config.Now()}); err != nil {
+	if b.platform, err = simulated.New(simulated.Config{TEE: b.config.TEE, Now: b.config.Now()}); err != nil {
 		tb.Fatalf("ctbtest: %v", err)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -90,9 +92,13 @@ func NewBroker(tb testing.TB, c *BrokerConfig) *Broker {
 func (b *Broker) start(set *rules.Set) {
 	b.tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
+	var quoter attest.Quoter = b.platform
+	if b.config.Unstapled {
+		quoter = bare{quoter}
+	}
 	var err error
 	b.broker, err = broker.New(ctx, broker.Config{
-		Issuer: b.URL, Rules: set, Quoter: b.platform, Audit: &b.audit, Client: b.IdP.Client(),
+		Issuer: b.URL, Rules: set, Quoter: quoter, Audit: &b.audit, Client: b.IdP.Client(),
 		Now: b.config.Now, Algorithm: b.config.Algorithm, Original: b.config.Original, Simulated: true,
 	})
 	if err != nil {
@@ -105,6 +111,17 @@ func (b *Broker) start(set *rules.Set) {
 		b.broker.Run(ctx)
 	}()
 	b.tb.Cleanup(func() { cancel(); <-done })
+}
+
+// bare is hardware whose evidence brings no collateral, as that of hardware which is not simulated.
+type bare struct{ attest.Quoter }
+
+func (b bare) Quote(ctx context.Context, data [64]byte) (*attest.Evidence, error) {
+	e, err := b.Quoter.Quote(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	return &attest.Evidence{Platform: e.Platform, Quote: e.Quote}, nil
 }
 
 // serve is HTTPS with the broker's own attested certificate. (httptest's servers
@@ -146,10 +163,11 @@ func (b *Broker) parseRules(data []byte) *rules.Set {
 // newPolicy accepts this broker alone: its build, its URL and its rules.
 func (b *Broker) newPolicy(set *rules.Set) *attest.Policy {
 	digest := set.Digest()
-	p := &attest.Policy{
-		Builds:        []attest.Build{{TEE: "sgx", Measurements: map[string][]byte{"mrenclave": simulated.DevMRENCLAVE[:]}}},
-		SimulatedRoot: "root.pem",
+	build := attest.Build{TEE: "sgx", Measurements: map[string][]byte{"mrenclave": simulated.DevMRENCLAVE[:]}}
+	if b.config.TEE == "tdx" {
+		build = attest.Build{TEE: "tdx", Measurements: map[string][]byte{"mrtd": simulated.DevMRTD[:]}}
 	}
+	p := &attest.Policy{Builds: []attest.Build{build}, SimulatedRoot: "root.pem"}
 	if b.config.Original {
 		p.Scheme = attest.Original // which binds neither issuer nor rules
 		return p
@@ -194,12 +212,21 @@ func (b *Broker) Platforms() []attest.Verifier {
 	return []attest.Verifier{&dcap.Verifier{Root: b.platform.Root(), Collateral: b.platform.Collateral()}}
 }
 
+// Hardware returns the simulated hardware, for a [simulated.PCS] that knows it.
+func (b *Broker) Hardware() *simulated.Platform { return b.platform }
+
 // Files writes the policy (with the development root beside it) and the
 // collateral, for programs such as ctb and ctb-gateway. It returns their paths.
 func (b *Broker) Files() (policy, collateral string) {
 	b.tb.Helper()
 	dir := b.tb.TempDir()
-	text := fmt.Sprintf("builds:\n  - tee: sgx\n    mrenclave: %x\nsimulated_root: root.pem\n", simulated.DevMRENCLAVE)
+	text := "simulated_root: root.pem\nbuilds:\n"
+	for _, build := range b.policy.Builds {
+		text += "  - tee: " + build.TEE + "\n"
+		for name, value := range build.Measurements {
+			text += fmt.Sprintf("    %s: %x\n", name, value)
+		}
+	}
 	if b.policy.Scheme != "" {
 		text += "scheme: " + b.policy.Scheme + "\n"
 	} else {

@@ -187,16 +187,7 @@ func TestBrokerEvidence(t *testing.T) {
 	b := ctbtest.NewBroker(t, nil)
 	token := b.Token(nil)
 	verify := func(p *attest.Policy, platforms []attest.Verifier) error {
-		keys, err := attest.NewKeySet(attest.Config{URL: b.URL, Policy: p, Platforms: platforms, Client: b.Client()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		v, err := ctb.NewVerifier(ctb.Config{Issuer: b.URL, Audience: ctbtest.Audience, Keys: keys})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = v.Verify(t.Context(), token)
-		return err
+		return verify(t, b, attest.Config{URL: b.URL, Policy: p, Platforms: platforms, Client: b.Client()}, token)
 	}
 	if err := verify(b.Policy(), b.Platforms()); err != nil {
 		t.Fatal(err)

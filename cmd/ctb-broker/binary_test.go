@@ -66,7 +66,8 @@ func TestProductionBuildRefusesSimulatedHardware(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, no := range []string{"/attest/simulated", "/attest/dcap", "/ctbtest", "/gateway"} {
+	// It does link attest/dcap and pcs, the standard library alone, to verify the collateral that it serves.
+	for _, no := range []string{"/attest/simulated", "/ctbtest", "/gateway"} {
 		if bytes.Contains(deps, []byte("confidential-token-broker/ctb"+no+"\n")) {
 			t.Errorf("it links %s", no)
 		}
@@ -119,6 +120,43 @@ func (l *lines) wait(t *testing.T, words string) string {
 	}
 }
 
+// line is what is read of a line of the log.
+type line struct {
+	Address string `json:"address"`
+	Rules   string `json:"rules"`
+}
+
+// launch starts the program and returns when it serves.
+func launch(t *testing.T, program, config string) (*exec.Cmd, *lines, line) {
+	t.Helper()
+	command := exec.Command(program, "-config", config)
+	stderr, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = command.Process.Kill() })
+	log := follow(stderr)
+	var started line
+	if err := json.Unmarshal([]byte(log.wait(t, "the broker serves")), &started); err != nil {
+		t.Fatal(err)
+	}
+	return command, log, started
+}
+
+// end stops the program as its operator would.
+func end(t *testing.T, command *exec.Cmd, log *lines) {
+	t.Helper()
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(); err != nil {
+		t.Errorf("it ended with %v\n%s", err, strings.Join(log.all, "\n"))
+	}
+}
+
 // The real program starts, exchanges, reloads on change and on SIGHUP, keeps the last good rules, and stops.
 func TestProgram(t *testing.T) {
 	idp, key := startIDP(t)
@@ -132,23 +170,7 @@ func TestProgram(t *testing.T) {
 	put("rules.json", rulesFor(idp, "first"))
 	put("broker.yaml", "issuer: https://127.0.0.1\nlisten: 127.0.0.1:0\ntee: simulated\nsimulated: {directory: dev}\nrules: rules.json\naudit: {file: audit.jsonl}\n")
 
-	command := exec.Command(build(t, "simulated"), "-config", filepath.Join(dir, "broker.yaml"))
-	stderr, err := command.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = command.Process.Kill() })
-	log := follow(stderr)
-	var started struct {
-		Address string `json:"address"`
-		Rules   string `json:"rules"`
-	}
-	if err := json.Unmarshal([]byte(log.wait(t, "the broker serves")), &started); err != nil {
-		t.Fatal(err)
-	}
+	command, log, started := launch(t, build(t, "simulated"), filepath.Join(dir, "broker.yaml"))
 
 	// The certificate is self-signed and attested; to verify its evidence is the checkers' test.
 	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
@@ -177,12 +199,7 @@ func TestProgram(t *testing.T) {
 		t.Errorf("readyz: %s", page)
 	}
 
-	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Wait(); err != nil {
-		t.Errorf("it ended with %v\n%s", err, strings.Join(log.all, "\n"))
-	}
+	end(t, command, log)
 	audit, err := os.ReadFile(filepath.Join(dir, "audit.jsonl"))
 	if err != nil || strings.Count(string(audit), "\n") != 1 || !strings.Contains(string(audit), `"outcome":"issued"`) {
 		t.Errorf("audit: %s, %v", audit, err)

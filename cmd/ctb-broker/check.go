@@ -23,6 +23,7 @@ func explain(w io.Writer, c *config, set *rules.Set) error {
 	say("listen", "%s, %s", c.Listen, tlsWords(c))
 	say("hardware", "%s", teeWords(c))
 	say("signing", "%s, a new key every %v, announced 2 minutes before its first use", algorithm(c), rotation(c))
+	say("collateral", "%s", collateralWords(c))
 	say("profile", "%s", profileWords(c))
 	say("audit", "%s; no record, no token", auditWords(c))
 	say("limits", "%d connections, %d bytes of headers, %v for a request", c.Limits.Connections, c.Limits.HeaderBytes, time.Duration(c.Limits.RequestTime))
@@ -57,6 +58,9 @@ func (c *config) checkFiles() error {
 		} else if len(seed) < minSeed {
 			return c.file.Fault("simulated.seed_file", "got %d bytes, want %d or more", len(seed), minSeed)
 		}
+	}
+	if err := c.checkCollateral(); err != nil {
+		return err
 	}
 	return c.checkAudit()
 }
@@ -113,6 +117,11 @@ func warnings(c *config) []string {
 	}
 	if text := looseAudit(c.Audit.File); text != "" {
 		all = append(all, text)
+	}
+	if found, err := c.Collateral.Warnings(); err == nil { // else the start fails
+		for _, text := range found {
+			all = append(all, "collateral: "+text)
+		}
 	}
 	if c.TEE == teeSimulated {
 		all = append(all, "tee: simulated: no hardware vouches for the keys; every token says so")

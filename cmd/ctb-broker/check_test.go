@@ -21,6 +21,10 @@ func TestCheckReadsWhatTheStartReads(t *testing.T) {
 		"no certificate":           {"issuer: https://x\n" + rest + "tls: {certificate: absent.pem, key: absent.pem}\n", "broker.yaml:4:"},
 		"no seed":                  {"issuer: https://x\n" + rest + "simulated: {seed_file: absent}\n", "broker.yaml:4:24: simulated.seed_file: "},
 		"a short seed":             {"issuer: https://x\n" + rest + "simulated: {seed_file: loose.jsonl}\n", "got 0 bytes, want 32 or more"},
+		"no collateral":            {"issuer: https://x\n" + rest + "collateral: absent.json\n", "broker.yaml:4:13: collateral: "},
+		"junk for collateral":      {"issuer: https://x\n" + rest + "collateral: {file: rules.json}\n", "broker.yaml:4:13: collateral: "},
+		"no API key":               {"issuer: https://x\n" + rest + "collateral: {pcs: intel, api_key_file: absent}\n", "broker.yaml:4:13: collateral: API key: "},
+		"a service at http":        {"issuer: https://x\n" + rest + "collateral: {pcs: \"http://pccs.example.com/\"}\n", "broker.yaml:4:"},
 		"no directory of the audit": {"issuer: https://x\n" + rest + "audit: {file: absent/audit.jsonl}\n",
 			"broker.yaml:4:15: audit.file: there is no directory "},
 		"an audit that is a directory": {"issuer: https://x\n" + rest + "audit: {file: .}\n", "broker.yaml:4:15: audit.file: "},
@@ -48,5 +52,36 @@ func TestCheckReadsWhatTheStartReads(t *testing.T) {
 				t.Error("the check made the audit's file")
 			}
 		})
+	}
+}
+
+// -check says in words where the collateral that is served comes from, and makes nothing.
+func TestCheckTellsOfCollateral(t *testing.T) {
+	withSimulated(t)
+	for text, says := range map[string][]string{
+		"": {"collateral     what comes with the evidence is served beside it"},
+		"collateral: {pcs: intel, update: early, cache: kept}\n": {"collateral     that of Intel's collateral service (update channel early), kept in ", "/kept, is served"},
+		"collateral: {pcs: qcnl.conf, cache: kept}\n":            {"qcnl.conf names, kept in ", "warning        collateral: ", "use_secure_cert is false"},
+		"collateral: {pcs: \"https://pccs.example.com/\"}\n":     {"the collateral service at https://pccs.example.com/, is served"},
+	} {
+		dir := t.TempDir()
+		for file, text := range map[string]string{
+			"broker.yaml": goodConfig + text, "rules.json": rulesFor("https://idp.example.com/jwks", "one"),
+			"qcnl.conf": `{"pccs_url": "https://localhost:8081/sgx/certification/v4/", "use_secure_cert": false}`,
+		} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var out strings.Builder
+		code := run(t.Context(), nil, []string{"-config", filepath.Join(dir, "broker.yaml"), "-check"}, &out, &out)
+		for _, words := range says {
+			if code != exitOK || !strings.Contains(out.String(), words) {
+				t.Errorf("%s: got %d, want … %s:\n%s", text, code, words, out.String())
+			}
+		}
+		if _, err := os.Stat(filepath.Join(dir, "kept")); err == nil {
+			t.Errorf("%s: the check made the cache", text)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/confidential-token-broker/ctb/broker"
 	"github.com/confidential-token-broker/ctb/cmd/internal/configfile"
+	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
 	"github.com/confidential-token-broker/ctb/rules"
 	"github.com/goccy/go-yaml"
 )
@@ -22,6 +23,8 @@ type config struct {
 	TLS     tlsFiles `yaml:"tls"`
 	Audit   audit    `yaml:"audit"`
 	Limits  limits   `yaml:"limits"`
+
+	Collateral evidence.Source `yaml:"collateral"`
 
 	Compatibility  string         `yaml:"compatibility"`
 	EncryptedRules encryptedRules `yaml:"rules_encrypted"`
@@ -116,6 +119,7 @@ func loadConfig(path string) (*config, error) {
 	file.Resolve(&c.Rules, &c.TLS.Certificate, &c.TLS.Key, &c.Audit.File,
 		&c.EncryptedRules.File, &c.EncryptedRules.KeyFile, &c.EncryptedRules.IVFile,
 		&c.Simulated.Directory, &c.Simulated.SeedFile)
+	file.Resolve(c.Collateral.Paths()...)
 	return c, nil
 }
 
@@ -159,6 +163,10 @@ func (c *config) check() error {
 	}
 	if t := time.Duration(c.Limits.RequestTime); t < time.Second || t > 5*time.Minute {
 		return c.file.Fault("limits.request_time", "got %v, want 1s to 5m", t)
+	}
+	var fault *evidence.KeyError
+	if err := c.Collateral.Validate(); errors.As(err, &fault) {
+		return c.file.Fault("collateral."+fault.Key, "%w", fault.Err)
 	}
 	if err := c.checkTEE(); err != nil {
 		return err

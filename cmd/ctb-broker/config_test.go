@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/confidential-token-broker/ctb/attest"
 )
 
 // withSimulated lets this test binary read configurations of the development build.
@@ -14,7 +12,7 @@ func withSimulated(t *testing.T) {
 	if quoters[teeSimulated] != nil {
 		return
 	}
-	quoters[teeSimulated] = func(*config) (attest.Quoter, error) { return nil, nil }
+	quoters[teeSimulated] = func(*config) (*hardware, error) { return nil, nil }
 	t.Cleanup(func() { delete(quoters, teeSimulated) })
 }
 
@@ -55,7 +53,8 @@ func TestExampleShowsKeysThatExist(t *testing.T) {
 		"  # certificate: tls.pem ->  certificate: tls.pem", "  # key: tls-key.pem ->  key: tls-key.pem", "  names: ->  # names:",
 		"  # file: /var ->  file: /var", "# compatibility: -> compatibility:", "  alg: ES256 ->  alg: RS256", "rules: rules.example -> # rules: rules.example",
 		"# rules_encrypted: -> rules_encrypted:", "#   file: ->   file:", "#   key_env: ->   key_env:", "#   iv_env: ->   iv_env:", "#   zero_key: ->   zero_key:",
-		"  # seed_file: ->  seed_file:",
+		"  # seed_file: ->  seed_file:", "  # pcs: ->  pcs:", "  # update: ->  update:", "  # api_key_file: ->  api_key_file:", "  # ca_path: ->  ca_path:",
+		"  # cache: ->  cache:", "  # file: collateral ->  file: collateral",
 	} {
 		from, to, _ := strings.Cut(swap, " -> ")
 		if to = strings.Replace(to, " ", " ", 1); !strings.Contains(string(text), from) {
@@ -67,7 +66,8 @@ func TestExampleShowsKeysThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.TLS.Key == "" || c.Audit.File == "" || c.EncryptedRules.KeyEnv == "" || c.Simulated.SeedFile == "" || len(warnings(c)) != 3 {
+	if c.TLS.Key == "" || c.Audit.File == "" || c.EncryptedRules.KeyEnv == "" || c.Simulated.SeedFile == "" || len(warnings(c)) != 3 ||
+		c.Collateral.PCS != "intel" || c.Collateral.Update != "standard" || !filepath.IsAbs(c.Collateral.File) || c.Collateral.Cache != "/var/cache/ctb" {
 		t.Errorf("got %+v, warnings %q", c, warnings(c))
 	}
 }
@@ -100,6 +100,10 @@ func TestConfigFaultsHaveTheirPlace(t *testing.T) {
 		"another compatibility":  {goodConfig + "compatibility: dex\n", ":4:16: compatibility: got \"dex\""},
 		"a certificate alone":    {goodConfig + "tls: {certificate: a.pem}\n", "tls: certificate and key belong together"},
 		"no connections":         {goodConfig + "limits: {connections: -1}\n", ":4:23: limits.connections: got -1"},
+		"an unknown channel":     {goodConfig + "collateral: {pcs: intel, update: late}\n", ":4:34: collateral.update: got \"late\""},
+		"a cache of nothing":     {goodConfig + "collateral:\n  cache: x\n", ":5:10: collateral.cache: it is about a collateral service"},
+		"an unknown key of it":   {goodConfig + "collateral:\n  pcs: intel\n  cash: x\n", ":6:3: unknown field \"cash\""},
+		"a list of collateral":   {goodConfig + "collateral: [x]\n", ":4:13: "},
 		"no rules":               {"issuer: https://x\ntee: simulated\n", "rules: missing"},
 		"two forms of rules":     {goodConfig + "compatibility: original\nrules_encrypted: {file: x}\n", "want one of the two"},
 		"the original's alone":   {"issuer: https://x\ntee: simulated\nrules_encrypted: {file: x}\n", "needs compatibility: original"},

@@ -50,7 +50,7 @@ func serve(ctx context.Context, hangup <-chan os.Signal, c *config, set *rules.S
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer listener.Close() // again, where the server has done it: no harm
-	quoter, err := newQuoter(c)
+	tee, err := newHardware(c)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,14 @@ func serve(ctx context.Context, hangup <-chan os.Signal, c *config, set *rules.S
 	defer auditTo.Close()
 
 	bc := brokerConfig(c, set)
-	bc.Quoter, bc.Audit, bc.Logger = quoter, broker.NewAuditLog(auditTo), log
+	bc.Quoter, bc.Audit, bc.Logger = tee, broker.NewAuditLog(auditTo), log
+	if !c.Collateral.Empty() {
+		s, err := newStaple(c, tee.root, log)
+		if err != nil {
+			return err
+		}
+		bc.Collateral = s.collateral
+	}
 	b, err := broker.New(ctx, bc)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,7 +16,13 @@ const teeSimulated = "simulated"
 var tees = []string{"auto", "gramine", "tdx", "sev-snp", teeSimulated}
 
 // quoters are those that this build has, by their value of tee. Files with build constraints add to it.
-var quoters = map[string]func(*config) (attest.Quoter, error){}
+var quoters = map[string]func(*config) (*hardware, error){}
+
+// hardware is where evidence comes from, and the root that it is verified under.
+type hardware struct {
+	attest.Quoter
+	root *x509.Certificate // nil: the hardware maker's
+}
 
 // checkTEE refuses at once what this build cannot do.
 func (c *config) checkTEE() error {
@@ -43,7 +50,7 @@ func buildHas() string {
 	return "it has " + strings.Join(names, ", ")
 }
 
-func newQuoter(c *config) (attest.Quoter, error) {
+func newHardware(c *config) (*hardware, error) {
 	make := quoters[c.TEE]
 	if make == nil {
 		return nil, errors.New(buildHas())

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/attest/simulated"
 	"github.com/confidential-token-broker/ctb/internal/fetch"
 )
@@ -16,7 +15,7 @@ import (
 func init() { quoters[teeSimulated] = newSimulated }
 
 // newSimulated makes simulated hardware, and writes what its checkers need: the root and the collateral.
-func newSimulated(c *config) (attest.Quoter, error) {
+func newSimulated(c *config) (*hardware, error) {
 	var sc simulated.Config
 	if c.Simulated.SeedFile != "" {
 		seed, err := fetch.File(c.Simulated.SeedFile, maxSeed)
@@ -29,8 +28,9 @@ func newSimulated(c *config) (attest.Quoter, error) {
 	if err != nil {
 		return nil, err
 	}
+	simulation := &hardware{p, p.Root()}
 	if c.Simulated.Directory == "" {
-		return p, nil
+		return simulation, nil
 	}
 	if err := os.MkdirAll(c.Simulated.Directory, 0o755); err != nil {
 		return nil, err
@@ -39,5 +39,5 @@ func newSimulated(c *config) (attest.Quoter, error) {
 	if err := os.WriteFile(filepath.Join(c.Simulated.Directory, "root.pem"), root, 0o644); err != nil {
 		return nil, err
 	}
-	return p, os.WriteFile(filepath.Join(c.Simulated.Directory, "collateral.json"), p.Collateral().Marshal(), 0o644)
+	return simulation, os.WriteFile(filepath.Join(c.Simulated.Directory, "collateral.json"), p.Collateral().Marshal(), 0o644)
 }

@@ -3,30 +3,42 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/confidential-token-broker/ctb"
+	"github.com/confidential-token-broker/ctb/attest/simulated"
 	"github.com/confidential-token-broker/ctb/ctbtest"
 )
 
-// configureBroker writes a configuration for tokens of an attested broker.
+// configureBroker writes a configuration for tokens of an attested broker whose collateral is in a file.
 func configureBroker(t *testing.T, b *ctbtest.Broker, profile string) (config, policy string) {
+	t.Helper()
+	_, collateral := b.Files()
+	return configureCollateral(t, b, profile, fmt.Sprintf("%q", collateral))
+}
+
+// configureCollateral is configureBroker with this value of the key collateral.
+func configureCollateral(t *testing.T, b *ctbtest.Broker, profile, collateral string) (config, policy string) {
 	t.Helper()
 	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(upstream.Close)
-	policy, collateral := b.Files()
+	policy, _ = b.Files()
 	config = filepath.Join(t.TempDir(), "gateway.yaml")
 	replace(t, config, fmt.Appendf(nil, `
 listen: 127.0.0.1:0
 upstream: %s
 authorization:
   jwt:
-    broker: {url: %q, policy: %q, collateral: %q}
+    broker: {url: %q, policy: %q, collateral: %s}
     audience: %q
     scopes: ["read:reports"]
     %s
@@ -107,6 +119,115 @@ func TestOriginalBroker(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := p.status(http.DefaultClient, "http", answer["Access Token"]); got != http.StatusOK {
+		t.Errorf("got %d, want 200\n%s", got, p.output())
+	}
+}
+
+// TestBrokerCollateral: the staple does without any configuration; what is configured does without a staple.
+func TestBrokerCollateral(t *testing.T) {
+	stapled, unstapled := ctbtest.NewBroker(t, nil), ctbtest.NewBroker(t, &ctbtest.BrokerConfig{Unstapled: true, TEE: "tdx"})
+	service := simulated.NewPCS(unstapled.Hardware())
+	up := httptest.NewTLSServer(service)
+	t.Cleanup(up.Close)
+	down := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(down.Close)
+	_, file := unstapled.Files()
+	ca := write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: up.Certificate().Raw}))) // which all test servers have
+	for _, c := range []struct {
+		name       string
+		broker     *ctbtest.Broker
+		collateral string
+		want       int
+	}{
+		{"stapled", stapled, "null", http.StatusOK},
+		{"nowhere", unstapled, "null", http.StatusServiceUnavailable},
+		{"a file", unstapled, fmt.Sprintf("{file: %q}", file), http.StatusOK},
+		{"a service", unstapled, fmt.Sprintf("{pcs: %q, ca_path: %q, cache: kept}", up.URL, ca), http.StatusOK},
+		{"a service that has none, and a file", unstapled, fmt.Sprintf("{pcs: %q, ca_path: %q, file: %q}", down.URL, ca, file), http.StatusOK},
+		{"a service that has none", unstapled, fmt.Sprintf("{pcs: %q, ca_path: %q}", down.URL, ca), http.StatusServiceUnavailable},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config, _ := configureCollateral(t, c.broker, "issuer: "+c.broker.URL, c.collateral)
+			p := startGateway(t, config)
+			if got := p.status(http.DefaultClient, "http", c.broker.Token(nil)); got != c.want {
+				t.Errorf("got %d, want %d\n%s", got, c.want, p.output())
+			}
+			if strings.Contains(c.collateral, down.URL) {
+				p.wait("collateral service or its cache fails")
+			}
+		})
+	}
+	if n := service.Requests(""); n != 4 { // TCB info, QE identity and two revocation lists, for TLS and signing keys together
+		t.Errorf("the service got %d requests, want one for each document", n)
+	}
+}
+
+// TestCollateralServiceIsTold: an operator learns of a service that fails, and that it is well again, once of each.
+func TestCollateralServiceIsTold(t *testing.T) {
+	b := ctbtest.NewBroker(t, &ctbtest.BrokerConfig{Unstapled: true})
+	service := simulated.NewPCS(b.Hardware())
+	server := httptest.NewServer(service)
+	t.Cleanup(server.Close)
+	path, _ := configureCollateral(t, b, "issuer: "+b.URL, fmt.Sprintf("{pcs: %q}", server.URL))
+	var lines bytes.Buffer
+	log := collateralLog{log: slog.New(slog.NewJSONHandler(&lines, nil))}
+	open := func() ctb.KeySet {
+		c, err := loadConfig(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, err := openKeys(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keys.get()
+	}
+	// Each step has keys of its own, as after a reload, so that none waits for a back-off.
+	for _, step := range []struct {
+		name  string
+		fault simulated.PCSFault
+		want  string // in the log; empty: nothing is told
+	}{
+		{"fails", simulated.PCSUnauthorized, "status 401"},
+		{"still fails", simulated.PCSUnauthorized, ""},
+		{"works", "", "collateral service is well again"},
+		{"still works", "", ""},
+	} {
+		service.Fail(step.fault)
+		keys := open()
+		log.tell(keys) // nobody has asked it yet
+		if lines.Len() > 0 {
+			t.Errorf("%s: before it was asked: %s", step.name, lines.String())
+		}
+		_ = keys.(attested).Refresh(t.Context(), 0)
+		log.tell(keys)
+		log.tell(keys)
+		if got := lines.String(); strings.Count(got, "\n") != min(1, len(step.want)) || !strings.Contains(got, step.want) {
+			t.Errorf("%s: got %q, want one line with %q", step.name, got, step.want)
+		}
+		lines.Reset()
+	}
+}
+
+// TestBrokerCollateralIsReadAgain: a file that is replaced is used at once.
+func TestBrokerCollateralIsReadAgain(t *testing.T) {
+	b, other := ctbtest.NewBroker(t, &ctbtest.BrokerConfig{Unstapled: true}), ctbtest.NewBroker(t, nil)
+	_, good := b.Files()
+	file := write(t, "collateral.json", string(other.Hardware().Collateral().Marshal()))
+	config, _ := configureCollateral(t, b, "issuer: "+b.URL, fmt.Sprintf("{file: %q}", file))
+	p := startGateway(t, config)
+	token := b.Token(nil)
+	if got := p.status(http.DefaultClient, "http", token); got != http.StatusServiceUnavailable {
+		t.Errorf("by the collateral of another root: got %d, want 503", got)
+	}
+	text, err := os.ReadFile(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace(t, file, text)
+	p.cmd.Process.Signal(syscall.SIGHUP)
+	p.wait(`"msg":"reloaded"`)
+	if got := p.status(http.DefaultClient, "http", token); got != http.StatusOK {
 		t.Errorf("got %d, want 200\n%s", got, p.output())
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/confidential-token-broker/ctb"
 	"github.com/confidential-token-broker/ctb/cmd/internal/configfile"
+	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
 )
 
 // config is the configuration file. deploy/gateway.example.yaml explains each key.
@@ -52,10 +53,10 @@ type jwtConfig struct {
 
 // broker is an attested token broker.
 type broker struct {
-	URL        string `yaml:"url"`
-	Policy     string `yaml:"policy"`
-	Collateral string `yaml:"collateral"`
-	TLS        string `yaml:"tls"` // attestedTLS or publicTLS; ca_path is a third kind
+	URL        string          `yaml:"url"`
+	Policy     string          `yaml:"policy"`
+	Collateral evidence.Source `yaml:"collateral"`
+	TLS        string          `yaml:"tls"` // attestedTLS or publicTLS; ca_path is a third kind
 }
 
 // How the server at a broker's URL is known.
@@ -95,7 +96,8 @@ func (c *config) resolvePaths() {
 	jwt := c.Authorization.JWT
 	c.file.Resolve(&jwt.PublicKeyPEM, &jwt.JWKSFile, &jwt.CAs)
 	if jwt.Broker != nil {
-		c.file.Resolve(&jwt.Broker.Policy, &jwt.Broker.Collateral)
+		c.file.Resolve(&jwt.Broker.Policy)
+		c.file.Resolve(jwt.Broker.Collateral.Paths()...)
 	}
 	if c.TLS != nil {
 		c.file.Resolve(&c.TLS.Certificate, &c.TLS.Key)

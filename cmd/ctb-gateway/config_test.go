@@ -3,11 +3,13 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/confidential-token-broker/ctb"
 	"github.com/confidential-token-broker/ctb/cmd/internal/configfile"
+	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
 )
 
 func write(t *testing.T, name, text string) string {
@@ -45,7 +47,8 @@ func TestExample(t *testing.T) {
 			continue
 		}
 		known := map[string]bool{"certificate": true, "key": true, "collateral": true, "jwks_url": true, "jwks_path": true,
-			"public_key_pem_path": true, "algorithm": true, "ca_path": true, "type": true, "tls": true}
+			"public_key_pem_path": true, "algorithm": true, "ca_path": true, "type": true, "tls": true,
+			"pcs": true, "update": true, "api_key_file": true, "cache": true, "file": true}
 		if !known[name] {
 			t.Errorf("comment names %q (%s), which is no key", name, value)
 		}
@@ -69,6 +72,33 @@ authorization:
 	v := c.Authorization.JWT.verifierConfig(new(liveKeys))
 	if c.Listen != "127.0.0.1:9999" || c.Limits.Connections != 4096 || v.Issuer != "enclave authorization" || v.Type != ctb.IDToken || v.Audience != "https://example.com/server1-api" {
 		t.Errorf("got %s, %+v", c.Listen, v)
+	}
+}
+
+// TestCollateral: a text is the file; a mapping has all of it, with its paths beside the configuration.
+func TestCollateral(t *testing.T) {
+	for text, want := range map[string]evidence.Source{
+		"c.json": {File: "c.json"},
+		"{pcs: conf/qcnl.conf, update: early, api_key_file: key, ca_path: ca.pem, cache: kept, file: c.json}": {
+			PCS: "conf/qcnl.conf", Update: "early", APIKeyFile: "key", CA: "ca.pem", Cache: "kept", File: "c.json"},
+		"{pcs: intel}": {PCS: "intel"},
+		"{pcs: \"https://pccs.example.com:8081/sgx/certification/v4/\"}": {PCS: "https://pccs.example.com:8081/sgx/certification/v4/"},
+		"null": {},
+	} {
+		path := write(t, "gateway.yaml", "upstream: http://h\nauthorization:\n  jwt: {issuer: i, audience: a, broker: {url: \"https://b\", policy: p, collateral: "+text+"}}\n")
+		c, err := loadConfig(path)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		for _, p := range want.Paths() {
+			if *p != "" {
+				*p = filepath.Join(filepath.Dir(path), *p)
+			}
+		}
+		if got := c.Authorization.JWT.Broker.Collateral; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, want %+v", text, got, want)
+		}
 	}
 }
 
@@ -172,6 +202,10 @@ func TestConfigErrors(t *testing.T) {
 		{"broker without policy", jwt("broker:", "  url: https://b"), "gateway.yaml:5:7: authorization.jwt.broker.policy: missing"},
 		{"broker's TLS", jwt("broker:", "  url: https://b", "  policy: p", "  tls: off"), `gateway.yaml:7:12: authorization.jwt.broker.tls: got "off", want attested or public`},
 		{"broker's TLS twice", jwt("broker: {url: https://b, policy: p, tls: public}", "ca_path: x"), `authorization.jwt.broker.tls: got "public" beside ca_path`},
+		{"collateral of an unknown channel", jwt("broker:", "  url: https://b", "  policy: p", "  collateral: {pcs: intel, update: late}"),
+			`gateway.yaml:7:40: authorization.jwt.broker.collateral.update: got "late", want standard or early`},
+		{"collateral of an unknown key", jwt("broker:", "  url: https://b", "  policy: p", "  collateral:", "    pcs: intel", "    cash: x"), `gateway.yaml:9:9: unknown field "cash"`},
+		{"collateral as a list", jwt("broker:", "  url: https://b", "  policy: p", "  collateral: [x]"), "gateway.yaml:7:19: "},
 		{"algorithm of a set", jwks("algorithm: RS256"), "gateway.yaml:7:16: authorization.jwt.algorithm: has no effect here"},
 		{"algorithm of secrets", jwt("public_key_pem_path: x", "algorithm: HS256"), `gateway.yaml:5:16: authorization.jwt.algorithm: got "HS256", want one of RS256`},
 		{"CAs of a file", jwt("jwks_path: x", "issuer: i", "audience: a", "ca_path: x"), "gateway.yaml:7:14: authorization.jwt.ca_path: has no effect here"},

@@ -36,6 +36,7 @@ func describe(w io.Writer, c *config) error {
 	line("  signed by", "%s", jwt.keysInWords())
 	if jwt.Broker != nil {
 		line("  known by", "%s", jwt.serverInWords())
+		line("  judged by", "%s", jwt.collateralInWords())
 	}
 	line("  issued by", "%s", orAny(jwt.Issuer, "anyone who has the key"))
 	line("  for", "%s", orAny(jwt.Audience, "any audience, or none"))
@@ -46,6 +47,9 @@ func describe(w io.Writer, c *config) error {
 		line("  with claim", "%s %s", r, valuesInWords(r))
 	}
 	line("", "that have not expired")
+	for _, text := range jwt.warnings() {
+		line("warning", "%s", text)
+	}
 	return t.Flush()
 }
 
@@ -84,6 +88,27 @@ func (j *jwtConfig) serverInWords() string {
 		return "a certificate of a public CA"
 	}
 	return "its loopback address, over plain HTTP"
+}
+
+// collateralInWords says what the evidence of the broker's keys is verified with.
+func (j *jwtConfig) collateralInWords() string {
+	const staple = "the collateral that the broker serves beside its evidence"
+	if j.Broker.Collateral.Empty() {
+		return staple + ", which the hardware's maker has signed"
+	}
+	return staple + " and, where that is no older, that of " + j.Broker.Collateral.String()
+}
+
+// warnings are of what is allowed but better not so.
+func (j *jwtConfig) warnings() []string {
+	if j.Broker == nil {
+		return nil
+	}
+	found, err := j.Broker.Collateral.Warnings()
+	if err != nil {
+		return nil // the files were read before: one that is bad now is told of when it is read again
+	}
+	return found
 }
 
 func valuesInWords(r ctb.Requirement) string {

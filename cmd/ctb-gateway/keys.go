@@ -15,25 +15,41 @@ import (
 )
 
 // openKeys returns the keys that the configuration names, reading every file
-// but fetching nothing yet.
-func openKeys(j *jwtConfig) (liveKeys, error) {
+// but fetching nothing yet. Errors have the place of the key that names the file.
+func openKeys(c *config) (liveKeys, error) {
+	j := c.Authorization.JWT
 	var files []string
 	var load func() (ctb.KeySet, error)
 	switch {
 	case j.PublicKeyPEM != "":
-		files, load = []string{j.PublicKeyPEM}, func() (ctb.KeySet, error) { return pemKey(j.PublicKeyPEM, j.Algorithm) }
+		files, load = []string{j.PublicKeyPEM}, func() (ctb.KeySet, error) {
+			keys, err := pemKey(j.PublicKeyPEM, j.Algorithm)
+			return keys, c.badFile("public_key_pem_path", err)
+		}
 	case j.JWKSFile != "":
-		files, load = []string{j.JWKSFile}, func() (ctb.KeySet, error) { return jwksFile(j.JWKSFile) }
+		files, load = []string{j.JWKSFile}, func() (ctb.KeySet, error) {
+			keys, err := jwksFile(j.JWKSFile)
+			return keys, c.badFile("jwks_path", err)
+		}
 	case j.JWKSURL != "":
 		files, load = []string{j.CAs}, func() (ctb.KeySet, error) {
 			client, err := client(j.CAs)
-			return ctb.NewRemoteKeys(j.JWKSURL, client), err
+			return ctb.NewRemoteKeys(j.JWKSURL, client), c.badFile("ca_path", err)
 		}
 	default:
-		files, load = []string{j.Broker.Policy, j.Broker.Collateral, j.CAs}, func() (ctb.KeySet, error) { return attestedKeys(j) }
+		files = append(j.Broker.Collateral.Files(), j.Broker.Policy, j.CAs)
+		load = func() (ctb.KeySet, error) { return c.attestedKeys() }
 	}
 	l, err := newLive("keys", files, load)
 	return liveKeys{l}, err
+}
+
+// badFile puts the place of the key of authorization.jwt that names a file before what is wrong with the file.
+func (c *config) badFile(key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return c.file.Fault("authorization.jwt."+key, "%w", err)
 }
 
 // pemKey is the notary server's kind: one key, whose algorithm follows from its type or is named.
@@ -69,21 +85,28 @@ func jwksFile(path string) (ctb.KeySet, error) {
 
 // attestedKeys are keys for which the hardware vouches, in a build and under
 // rules that the policy accepts.
-func attestedKeys(j *jwtConfig) (ctb.KeySet, error) {
-	policy, platforms, err := evidence.Load(j.Broker.Policy, j.Broker.Collateral)
+func (c *config) attestedKeys() (ctb.KeySet, error) {
+	j := c.Authorization.JWT
+	policy, root, err := evidence.LoadPolicy(j.Broker.Policy)
 	if err != nil {
-		return nil, err
+		return nil, c.badFile("broker.policy", err)
 	}
-	conf := attest.Config{URL: j.Broker.URL, Policy: policy, Platforms: platforms}
+	collateral, err := j.Broker.Collateral.Open(root)
+	if err != nil {
+		return nil, c.badFile("broker.collateral", err)
+	}
+	conf := attest.Config{URL: j.Broker.URL, Policy: policy, Platforms: evidence.Platforms(root, collateral.Source())}
 	if j.attestedTLS() {
 		conf.Client, err = attestedClient(conf)
 	} else {
 		conf.Client, err = client(j.CAs)
+		err = c.badFile("ca_path", err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return attest.NewKeySet(conf)
+	keys, err := attest.NewKeySet(conf)
+	return attested{keys, collateral}, err
 }
 
 // attestedTLS tells whether the broker's server is known by evidence.

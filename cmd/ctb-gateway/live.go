@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -49,7 +48,7 @@ func (l *live[T]) get() T { return *l.value.Load() }
 func (l *live[T]) reload(now []watch.Content) error {
 	v, err := l.load()
 	if err != nil {
-		return fmt.Errorf("%s: %w", l.what, err)
+		return err
 	}
 	l.value.Store(&v)
 	l.seen = now
@@ -110,8 +109,9 @@ func (k liveKeys) update(ctx context.Context) error {
 }
 
 // keepFresh updates the keys until ctx ends, so that those which are withdrawn
-// are forgotten while no request comes, too. Requests tell what is wrong with them.
-func (k liveKeys) keepFresh(ctx context.Context, every time.Duration) {
+// are forgotten while no request comes, too. Requests tell what is wrong with them;
+// then is called with the set after each update.
+func (k liveKeys) keepFresh(ctx context.Context, every time.Duration, then func(ctb.KeySet)) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
@@ -120,6 +120,7 @@ func (k liveKeys) keepFresh(ctx context.Context, every time.Duration) {
 			return
 		case <-ticker.C:
 			_ = k.update(ctx)
+			then(k.get())
 		}
 	}
 }

@@ -89,7 +89,7 @@ func TestKeysStayFreshWhileNobodyAsks(t *testing.T) {
 			t.Fatal(err)
 		}
 		keys := liveKeys{l}
-		go keys.keepFresh(t.Context(), touchEvery)
+		go keys.keepFresh(t.Context(), touchEvery, func(ctb.KeySet) {})
 
 		kid := old.Keys()[0].ID
 		if _, err := keys.Key(t.Context(), kid); err != nil {

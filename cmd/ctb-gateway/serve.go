@@ -38,7 +38,7 @@ func newService(c *config, log *slog.Logger) (*service, error) {
 	s := &service{config: c, log: log}
 	jwt := c.Authorization.JWT
 	var err error
-	if s.keys, err = openKeys(jwt); err != nil {
+	if s.keys, err = openKeys(c); err != nil {
 		return nil, err
 	}
 	verifier, err := ctb.NewVerifier(jwt.verifierConfig(s.keys))
@@ -58,7 +58,10 @@ func newService(c *config, log *slog.Logger) (*service, error) {
 	if t := c.TLS; t != nil {
 		s.certificate, err = newLive("tls certificate", []string{t.Certificate, t.Key}, func() (*tls.Certificate, error) {
 			pair, err := tls.LoadX509KeyPair(t.Certificate, t.Key)
-			return &pair, err
+			if err != nil {
+				return nil, c.file.Fault("tls", "%w", err)
+			}
+			return &pair, nil
 		})
 	}
 	return s, err
@@ -99,13 +102,18 @@ func (s *service) serve(ctx context.Context, hangup <-chan os.Signal) error {
 	s.follow(ctx, hangup)
 	s.log.Info("listening", "address", listener.Addr().String(), "tls", s.certificate != nil,
 		"upstream", s.config.upstream.Redacted(), "keys", s.config.Authorization.JWT.keysInWords())
+	for _, text := range s.config.Authorization.JWT.warnings() {
+		s.log.Warn(text)
+	}
 	if s.certificate == nil && !isLoopback(listener.Addr()) {
 		s.log.Warn("tokens can be read on the way here: plain HTTP on an address that is not loopback; let TLS end close by, or set tls")
 	}
 
 	go func() {
+		collateral := &collateralLog{log: s.log}
 		s.warm(ctx)
-		s.keys.keepFresh(ctx, touchEvery)
+		collateral.tell(s.keys.get())
+		s.keys.keepFresh(ctx, touchEvery, collateral.tell)
 	}()
 
 	failed := make(chan error, 1)

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"strings"
 
 	"github.com/confidential-token-broker/ctb/cmd/internal/bounded"
+	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
 	"github.com/confidential-token-broker/ctb/internal/fetch"
 	"github.com/confidential-token-broker/ctb/internal/jose"
 )
@@ -100,20 +102,9 @@ func (c *config) checkKeys(j *jwtConfig) error {
 	if j.JWKSURL != "" && !isHTTPS(j.JWKSURL) {
 		return c.file.Fault("authorization.jwt.jwks_url", "got %q, want an https URL (http is for loopback addresses)", fetch.Redact(j.JWKSURL))
 	}
-	if b := j.Broker; b != nil {
-		if !isHTTPS(b.URL) {
-			return c.file.Fault("authorization.jwt.broker.url", "got %q, want the broker's https URL (http is for loopback addresses)", fetch.Redact(b.URL))
-		}
-		if b.Policy == "" {
-			return c.file.Fault("authorization.jwt.broker.policy", "missing; want the policy file: which builds and rules are accepted")
-		}
-	}
-	if b := j.Broker; b != nil && b.TLS != "" {
-		if b.TLS != attestedTLS && b.TLS != publicTLS {
-			return c.file.Fault("authorization.jwt.broker.tls", "got %q, want %s or %s", b.TLS, attestedTLS, publicTLS)
-		}
-		if j.CAs != "" {
-			return c.file.Fault("authorization.jwt.broker.tls", "got %q beside ca_path, want one of the two", b.TLS)
+	if j.Broker != nil {
+		if err := c.checkBroker(j); err != nil {
+			return err
 		}
 	}
 	if j.CAs != "" && j.JWKSURL == "" && j.Broker == nil {
@@ -126,6 +117,27 @@ func (c *config) checkKeys(j *jwtConfig) error {
 		if !jose.Supported(j.Algorithm) {
 			return c.file.Fault("authorization.jwt.algorithm", "got %q, want one of %s", j.Algorithm, strings.Join(jose.Algorithms(), ", "))
 		}
+	}
+	return nil
+}
+
+// checkBroker is checkKeys for those of an attested broker.
+func (c *config) checkBroker(j *jwtConfig) error {
+	const key = "authorization.jwt.broker."
+	b := j.Broker
+	switch {
+	case !isHTTPS(b.URL):
+		return c.file.Fault(key+"url", "got %q, want the broker's https URL (http is for loopback addresses)", fetch.Redact(b.URL))
+	case b.Policy == "":
+		return c.file.Fault(key+"policy", "missing; want the policy file: which builds and rules are accepted")
+	case b.TLS != "" && b.TLS != attestedTLS && b.TLS != publicTLS:
+		return c.file.Fault(key+"tls", "got %q, want %s or %s", b.TLS, attestedTLS, publicTLS)
+	case b.TLS != "" && j.CAs != "":
+		return c.file.Fault(key+"tls", "got %q beside ca_path, want one of the two", b.TLS)
+	}
+	var fault *evidence.KeyError
+	if err := b.Collateral.Validate(); errors.As(err, &fault) {
+		return c.file.Fault(key+"collateral."+fault.Key, "%w", fault.Err)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ type answer struct {
 
 // check is one step.
 type check struct {
-	Name   string `json:"name"`   // format, signature, claims, type, issuer, audience, lifetime, evidence, certificate, policy, key, token
+	Name   string `json:"name"`   // format, signature, claims, type, issuer, audience, lifetime, evidence, collateral, certificate, policy, key, token
 	Result string `json:"result"` // "ok", "no", "not checked"
 	Detail string `json:"detail,omitempty"`
 	Fix    string `json:"fix,omitempty"` // what would make it pass
@@ -107,16 +107,8 @@ func (q question) now(t time.Time) func() time.Time { return func() time.Time { 
 // token asks what the token itself answers for. Each step is the verifier
 // with one thing asked and everything else granted.
 func (q question) token(ctx context.Context, a *answer, msg *jose.Message, t *ctb.Token) {
-	keys, err := ctb.ParseKeys(q.jwks)
-	if err != nil {
-		a.add("signature", fmt.Errorf("--jwks: %w", err), "")
-		return
-	}
-	key, err := keys.Key(ctx, msg.Header.KeyID)
-	if err == nil {
-		err = msg.Verify(key.Algorithm, key.Public)
-	}
-	if a.add("signature", err, "made by this key"); err != nil {
+	keys := q.signature(ctx, a, msg)
+	if keys == nil {
 		return // what it says is then nobody's word
 	}
 	// An instant at which the token itself is surely alive.
@@ -156,6 +148,23 @@ func (q question) token(ctx context.Context, a *answer, msg *jose.Message, t *ct
 	}
 	a.add("lifetime", ask(func(c *ctb.Config) { c.Now = q.now(q.at) }), life).
 		fix("get a fresh token; --at judges an old one at its time")
+}
+
+// signature asks whether one of the keys signed the token. It returns the keys, nil if none did.
+func (q question) signature(ctx context.Context, a *answer, msg *jose.Message) ctb.KeySet {
+	keys, err := ctb.ParseKeys(q.jwks)
+	if err != nil {
+		a.add("signature", fmt.Errorf("--jwks: %w", err), "")
+		return nil
+	}
+	key, err := keys.Key(ctx, msg.Header.KeyID)
+	if err == nil {
+		err = msg.Verify(key.Algorithm, key.Public)
+	}
+	if a.add("signature", err, "made by this key"); err != nil {
+		return nil
+	}
+	return keys
 }
 
 // fix says of a check that did not pass what would make it pass.
@@ -201,9 +210,11 @@ func (q question) key(ctx context.Context, a *answer, msg *jose.Message, t *ctb.
 		kind = "simulated " + teeName(x.TEE) + ", genuine under the development root alone"
 	}
 	a.add("evidence", nil, fmt.Sprintf("%s, %s, judged at %s", kind, x.TCB.Status, show(q.evidenceAt)))
+	a.add("collateral", nil, x.collateralFrom()+", "+x.collateralUntil())
 	a.policy(x, q.judge)
 	keys, err := attest.ParseKeys(ctx, q.jwks, attest.Config{
-		Issuer: issuer, Policy: q.judge.policy, Platforms: q.judge.platforms, Now: q.now(q.at), EvidenceNow: q.now(q.evidenceAt),
+		Issuer: issuer, Policy: q.judge.policy, Platforms: q.judge.platforms, Staple: q.judge.staple,
+		Now: q.now(q.at), EvidenceNow: q.now(q.evidenceAt),
 	})
 	if err == nil {
 		_, err = keys.Key(ctx, msg.Header.KeyID)

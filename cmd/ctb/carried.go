@@ -2,8 +2,10 @@ package main
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -20,12 +22,34 @@ func otherScheme(cert *x509.Certificate, scheme string) string {
 	return fmt.Sprintf("it has evidence by the scheme %s", carried[0])
 }
 
+// errNoEvidence is what package attest says by an extension's number.
+var errNoEvidence = errors.New("the certificate carries no evidence that its key lives in a TEE")
+
+// oidDICE is the extension of DICE's conceptual message wrapper (TCG DICE Attestation Architecture).
+var oidDICE = asn1.ObjectIdentifier{2, 23, 133, 5, 4, 9}
+
+// carriesNothing tells whether a certificate has evidence by no scheme at all, good or bad.
+func carriesNothing(cert *x509.Certificate) bool {
+	return !slices.ContainsFunc(cert.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidDICE) || e.Id.Equal(oidOriginal) })
+}
+
+// plainly says so in words where a certificate carries nothing.
+func plainly(list []attest.KeyAppraisal) []attest.KeyAppraisal {
+	for i, a := range list {
+		if a.Appraisal == nil && a.Certificate != nil && carriesNothing(a.Certificate) {
+			list[i].Err = errNoEvidence
+		}
+	}
+	return list
+}
+
 // claimsJSON is what a quote says of itself when nothing vouches for it yet. It
 // helps to find the collateral, or the mistake.
 type claimsJSON struct {
 	TEE       string `json:"tee"`
-	MRENCLAVE string `json:"mrenclave"`
-	MRSIGNER  string `json:"mrsigner"`
+	MRENCLAVE string `json:"mrenclave,omitempty"`
+	MRSIGNER  string `json:"mrsigner,omitempty"`
+	MRTD      string `json:"mrtd,omitempty"`
 	Debug     bool   `json:"debug"`
 	FMSPC     string `json:"fmspc,omitempty"`
 }
@@ -36,15 +60,15 @@ func claims(quote []byte) *claimsJSON {
 	if err != nil {
 		return nil
 	}
-	c := &claimsJSON{
-		TEE: "sgx", Debug: q.Enclave.Debug(),
-		MRENCLAVE: hex.EncodeToString(q.Enclave.MRENCLAVE[:]),
-		MRSIGNER:  hex.EncodeToString(q.Enclave.MRSIGNER[:]),
+	c := &claimsJSON{TEE: q.TEE()}
+	if e := q.Enclave; e != nil {
+		c.Debug, c.MRENCLAVE, c.MRSIGNER = e.Debug(), hex.EncodeToString(e.MRENCLAVE[:]), hex.EncodeToString(e.MRSIGNER[:])
 	}
-	if chain, err := q.Signature.Certification.Chain(); err == nil {
-		if pck, err := dcap.ParsePCK(chain[0]); err == nil {
-			c.FMSPC = hex.EncodeToString(pck.FMSPC[:])
-		}
+	if d := q.TD; d != nil {
+		c.Debug, c.MRTD = d.Debug(), hex.EncodeToString(d.MRTD[:])
+	}
+	if p, err := q.Platform(); err == nil {
+		c.FMSPC = hex.EncodeToString(p.FMSPC[:])
 	}
 	return c
 }

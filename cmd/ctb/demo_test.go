@@ -111,9 +111,35 @@ func judgeURLs(t *testing.T, dir string, lines []string) {
 	if code, out := runHere(t, string(token), append(judge, "verify", "-", "--jwks", "https://"+jwks)...); code != exitOK {
 		t.Errorf("verify: got exit code %d, want 0: %s", code, out)
 	}
-	code, out := runHere(t, "", "inspect", "https://"+jwks) // not a certificate of a public CA
-	if code != exitNo || !strings.Contains(out, "certificate") {
-		t.Errorf("without --ca: got exit code %d, want 1: %s", code, out)
+	// What the broker staples is all that a policy needs.
+	stapled := []string{"--policy", file("policy.yaml")}
+	for _, url := range []string{"https://" + jwks, strings.TrimSuffix("https://"+jwks, "/.well-known/jwks.json"), strings.Replace("https://"+jwks, "jwks.json", "attestation", 1)} {
+		code, out := runHere(t, "", append(stapled, "inspect", url)...)
+		if code != exitOK || !strings.Contains(out, "stapled by the broker, signed under the development root") {
+			t.Errorf("inspect %s: got exit code %d, want 0, by what the broker staples: %s", url, code, out)
+		}
+	}
+	if code, out := runHere(t, string(token), append(stapled, "verify", "-", "--jwks", "https://"+jwks)...); code != exitOK || !strings.Contains(out, "stapled by the broker") {
+		t.Errorf("verify: got exit code %d, want 0, by what the broker staples: %s", code, out)
+	}
+	attestation, err := os.ReadFile(file("attestation.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mislabelled := strings.Replace(strings.Replace(string(attestation), `"use":"tls"`, `"use":"sig"`, 1), `"kid":"`, `"kid":"x`, 1)
+	if code, out := runHere(t, mislabelled, append(stapled, "inspect", "-", "--json")...); code != exitNo || !strings.Contains(out, "use: got sig, want tls") || !strings.Contains(out, "kid: got x") {
+		t.Errorf("keys under other names: got exit code %d, want 1: %s", code, out)
+	}
+	pin := []string{"policy", "new", "https://" + jwks, "--root", file("root.pem"), "--accept", "simulated_root", "--out", file("pinned.yaml")}
+	if code, out := runHere(t, "", pin...); code != exitOK {
+		t.Errorf("policy new: got exit code %d, want 0: %s", code, out)
+	}
+	if code, out := runHere(t, "", "inspect", "https://"+jwks, "--policy", file("pinned.yaml")); code != exitOK {
+		t.Errorf("inspect, by the policy that was just written: got exit code %d, want 0: %s", code, out)
+	}
+	code, out := runHere(t, "", "inspect", "https://"+jwks) // under Intel's root
+	if code != exitNo || !strings.Contains(out, "untrusted root") {
+		t.Errorf("without the root: got exit code %d, want 1: %s", code, out)
 	}
 	exchangeAt(t, dir, strings.TrimSuffix("https://"+jwks, "/.well-known/jwks.json"))
 }
@@ -139,7 +165,7 @@ func exchangeAt(t *testing.T, dir, broker string) {
 		{"by a CA", []string{"--ca", file("ca.pem")}, exitOK, "ey"},
 		{"whole answer", []string{"--ca", file("ca.pem"), "--scope", "read:admin", "--json"}, exitOK, `"scope": "read:admin"`},
 		{"no CA knows it", nil, exitNo, "--ca FILE"},
-		{"no collateral", []string{"--policy", file("policy.yaml")}, exitNo, "--collateral FILE"},
+		{"stapled collateral", []string{"--policy", file("policy.yaml")}, exitOK, "ey"},
 		{"another build", []string{"--collateral", file("collateral.json"), "--policy", strict}, exitNo, "the id token was not sent"},
 		{"not in the rules", []string{"--ca", file("ca.pem"), "--audience", "https://example.com/other"}, exitNo, "invalid_target"},
 		{"scope not in the rules", []string{"--ca", file("ca.pem"), "--scope", "everything"}, exitNo, "invalid_scope"},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,8 +24,9 @@ written to the standard output, alone, so that it can go into a pipe or a
 variable.
 
 With --policy, the id token is only sent once the broker has proved that the
-key of its TLS connection lives in a build that the policy accepts. Without it,
-the server's certificate must be of a public CA, or of --ca.
+key of its TLS connection lives in a build that the policy accepts. The proof is
+judged by collateral that the broker staples, or that --pcs or --collateral has.
+Without a policy, the server's certificate must be of a public CA, or of --ca.
 
 Exit codes: 0 there is a token; 1 the broker refused, or can't be reached or
 trusted; 2 called wrongly.`
@@ -34,7 +36,7 @@ const exchangeExample = `  # in one terminal
 
   # in another
   ctb exchange --broker https://127.0.0.1:8080 \
-      --policy demo-files/policy.yaml --collateral demo-files/collateral.json \
+      --policy demo-files/policy.yaml \
       --audience https://example.com/server1-api < demo-files/id-token.jwt`
 
 // exchangeFlags is what the command line says.
@@ -111,15 +113,15 @@ func exchangeToken(ctx context.Context, s streams, f exchangeFlags) error {
 // client returns the client that reaches the broker and nobody else.
 func (f *exchangeFlags) client(ctx context.Context, s streams, broker *url.URL) (*http.Client, error) {
 	if f.policy == "" {
-		if f.root != "" || f.collateral != "" {
-			return nil, usagef("give --policy too", "--root and --collateral have no meaning without --policy")
+		if f.root != "" || f.any() {
+			return nil, usagef("give --policy too", "--root, --collateral and --pcs have no meaning without --policy")
 		}
 		return trusting(f.ca)
 	}
 	if f.ca != "" {
 		return nil, usagef("leave one of them out", "--ca and --policy are both given: with a policy, the broker's TLS key is attested, and no CA is asked")
 	}
-	judge, err := f.load(ctx, reader{streams: s})
+	judge, err := f.load(ctx, reader{streams: s}, time.Now())
 	if err != nil {
 		return nil, err
 	}

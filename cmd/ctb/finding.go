@@ -3,10 +3,12 @@ package main
 import (
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 	"github.com/confidential-token-broker/ctb/internal/jose"
 )
 
@@ -21,27 +23,27 @@ type finding struct {
 	Policy   string    `json:"policy"`   // the policy's file, or "default"
 	At       time.Time `json:"at"`       // the instant of judgement
 
+	// Unavailable: it can't be told whether it is genuine, since what would judge it can't be had.
+	Unavailable bool `json:"unavailable,omitempty"`
+
 	KeyID     string `json:"kid,omitempty"` // of a key set's member
 	Algorithm string `json:"alg,omitempty"`
 
-	TEE        string `json:"tee,omitempty"` // "sgx", "tdx"
-	Simulated  *bool  `json:"simulated,omitempty"`
-	Debug      *bool  `json:"debug,omitempty"`
-	MRENCLAVE  string `json:"mrenclave,omitempty"` // measurements in lower-case hex
-	MRSIGNER   string `json:"mrsigner,omitempty"`
-	ISVProdID  *int   `json:"isvprodid,omitempty"`
-	ISVSVN     *int   `json:"isvsvn,omitempty"`
-	MRTD       string `json:"mrtd,omitempty"`
-	RTMR0      string `json:"rtmr0,omitempty"`
-	RTMR1      string `json:"rtmr1,omitempty"`
-	RTMR2      string `json:"rtmr2,omitempty"`
-	RTMR3      string `json:"rtmr3,omitempty"`
+	TEE       string `json:"tee,omitempty"` // "sgx", "tdx"
+	Simulated *bool  `json:"simulated,omitempty"`
+	Debug     *bool  `json:"debug,omitempty"`
+	MRENCLAVE string `json:"mrenclave,omitempty"` // measurements in lower-case hex
+	MRSIGNER  string `json:"mrsigner,omitempty"`
+	ISVProdID *int   `json:"isvprodid,omitempty"`
+	ISVSVN    *int   `json:"isvsvn,omitempty"`
+	domainJSON
 	ReportData string `json:"report_data,omitempty"`
 	FMSPC      string `json:"fmspc,omitempty"`
 	PCKCA      string `json:"pck_ca,omitempty"` // "processor" or "platform"
 
 	TCB         *tcbJSON         `json:"tcb,omitempty"`
-	Collateral  *windowJSON      `json:"collateral,omitempty"` // when the collateral that was used is valid
+	Collateral  *collateralJSON  `json:"collateral,omitempty"` // when the collateral that was used is valid
+	Basis       []basisJSON      `json:"basis,omitempty"`      // all that the facts rest on beside the evidence
 	Binding     *bindingJSON     `json:"binding,omitempty"`
 	Certificate *certificateJSON `json:"certificate,omitempty"`
 	Refusals    []refusalJSON    `json:"refusals,omitempty"`   // the policy's reasons, in parts
@@ -52,27 +54,27 @@ type finding struct {
 	unbound  bool   // genuine, but not evidence of the key that it came with
 }
 
-type tcbJSON struct {
-	Status           attest.Status   `json:"status"`
-	Platform         attest.Status   `json:"platform"`
-	Module           attest.Status   `json:"module,omitempty"` // TDX
-	QE               attest.Status   `json:"qe"`
-	Advisories       []string        `json:"advisories"`
-	EvaluationNumber uint32          `json:"evaluation_number"`
-	Shortfalls       []shortfallJSON `json:"shortfalls,omitempty"`
-}
-
-type shortfallJSON struct {
-	Part      string `json:"part,omitempty"` // platform, module or qe
-	Component string `json:"component"`
-	Name      string `json:"name,omitempty"`
-	Have      uint16 `json:"have"`
-	Want      uint16 `json:"want"`
-}
-
 type windowJSON struct {
 	NotBefore time.Time `json:"not_before"`
 	NotAfter  time.Time `json:"not_after"`
+}
+
+func windowOf(w attest.Window) windowJSON { return windowJSON{w.NotBefore.UTC(), w.NotAfter.UTC()} }
+
+// domainJSON is what only a TDX trust domain has, in lower-case hex.
+type domainJSON struct {
+	MRTD          string `json:"mrtd,omitempty"`
+	RTMR0         string `json:"rtmr0,omitempty"`
+	RTMR1         string `json:"rtmr1,omitempty"`
+	RTMR2         string `json:"rtmr2,omitempty"`
+	RTMR3         string `json:"rtmr3,omitempty"`
+	MRCONFIGID    string `json:"mrconfigid,omitempty"`
+	MROWNER       string `json:"mrowner,omitempty"`
+	MROWNERCONFIG string `json:"mrownerconfig,omitempty"`
+	MRSEAM        string `json:"mrseam,omitempty"`
+	MRSERVICETD   string `json:"mrservicetd,omitempty"` // TDX 1.5
+	Attributes    string `json:"td_attributes,omitempty"`
+	XFAM          string `json:"xfam,omitempty"`
 }
 
 type bindingJSON struct {
@@ -101,6 +103,9 @@ type refusalJSON struct {
 func (x finding) notGenuine(err error) finding {
 	x.Reasons = []string{err.Error()}
 	x.fix = or(fixFor(err), x.fix)
+	if x.Unavailable = errors.Is(err, tee.ErrUnavailable); x.Unavailable {
+		x.fix = or(x.fix, `a file serves in the place of the service: --collateral FILE, which "ctb collateral fetch" writes`)
+	}
 	return x
 }
 
@@ -135,17 +140,16 @@ func (x *finding) facts(r *attest.Report) {
 	if r.TEE == "sgx" {
 		x.ISVProdID, x.ISVSVN = new(int(r.ISVProdID)), new(int(r.ISVSVN))
 	}
-	x.MRTD, x.RTMR0, x.RTMR1, x.RTMR2, x.RTMR3 = m("mrtd"), m("rtmr0"), m("rtmr1"), m("rtmr2"), m("rtmr3")
+	x.domainJSON = domainJSON{
+		MRTD: m("mrtd"), RTMR0: m("rtmr0"), RTMR1: m("rtmr1"), RTMR2: m("rtmr2"), RTMR3: m("rtmr3"),
+		MRCONFIGID: m("mrconfigid"), MROWNER: m("mrowner"), MROWNERCONFIG: m("mrownerconfig"), MRSEAM: m("mrseam"), MRSERVICETD: m("mrservicetd"),
+		Attributes: m("td_attributes"), XFAM: m("xfam"),
+	}
 	x.ReportData = hex.EncodeToString(r.Data[:])
 	x.FMSPC, x.PCKCA = r.FMSPC, r.PCKCA
-	x.TCB = &tcbJSON{
-		Status: r.TCB.Status, Platform: r.TCB.Platform, Module: r.TCB.Module, QE: r.TCB.QE,
-		Advisories: append([]string{}, r.TCB.Advisories...), EvaluationNumber: r.TCB.EvaluationNumber,
-	}
-	for _, s := range r.TCB.Shortfalls {
-		x.TCB.Shortfalls = append(x.TCB.Shortfalls, shortfallJSON(s))
-	}
-	x.Collateral = &windowJSON{r.Collateral.NotBefore.UTC(), r.Collateral.NotAfter.UTC()}
+	x.TCB = tcbFacts(&r.TCB)
+	x.Collateral = &collateralJSON{windowJSON: windowOf(r.Collateral)}
+	x.Basis = basisFacts(r.Basis)
 }
 
 func bindingFacts(a *attest.Appraisal) *bindingJSON {

@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/confidential-token-broker/ctb/internal/fetch"
 )
 
 // flagHint says what would be right where pflag refused a flag: for an
@@ -25,6 +28,22 @@ func flagHint(cmd *cobra.Command, err error) string {
 		return "usage: " + cmd.UseLine()
 	}
 	return fmt.Sprintf("did you mean --%s?", best)
+}
+
+// serviceHint is the URL that was meant where the name of a collateral service's host stands in the
+// place of a file that does not exist; "" if it is no such name.
+func serviceHint(where string) string {
+	u, err := url.Parse("https://" + where)
+	if err != nil || exists(where) || strings.HasPrefix(where, ".") || strings.HasSuffix(where, ".conf") || strings.HasSuffix(where, ".json") {
+		return ""
+	}
+	if !strings.Contains(strings.Trim(u.Hostname(), "."), ".") && u.Port() == "" {
+		return ""
+	}
+	if strings.Trim(u.Path, "/") == "" {
+		u.Path = "/sgx/certification/v4/"
+	}
+	return fmt.Sprintf("did you mean %s ?", fetch.Redact(u.String()))
 }
 
 // editDistance is the Levenshtein distance of two short strings.

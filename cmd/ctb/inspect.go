@@ -15,28 +15,44 @@ import (
 
 const inspectLong = `Inspect shows the facts of attestation evidence, and whether it is genuine:
 whether the hardware's maker vouches for it, at an instant, by its signatures,
-revocation lists and TCB levels.
+revocation lists and TCB levels. Of a platform that lags behind it says what it
+lacks and what would help; and of everything, who signed it and until when.
 
 What it reads, recognised by its content:
-  a quote         Intel SGX, version 3; raw, hex or base64
+  a quote         Intel SGX (versions 3, 4, 5) or TDX (4, 5); raw, hex, base64
   a certificate   with the evidence of its key inside; PEM or DER
   a key set       JSON Web Key set, each key with such a certificate in "x5c"
-from a file, a URL, or "-" for the standard input.
+  an attestation  a broker's keys with their collateral, as it serves them at
+                  /.well-known/attestation
+from a file, a URL, or "-" for the standard input. A broker's URL is enough.
 
 Whether evidence is genuine and whether it is yours are two questions. Without
 --policy, inspect answers the first, and shows what a default policy would
 refuse. With one, it answers both.
 
-Evidence is judged by collateral, what the maker publishes about the platform;
---collateral names it.
+Evidence is judged by collateral, what the maker publishes about the platform.
+The maker signs all of it, so it may come from anywhere. It is taken, in this
+order, from the evidence, from the broker whose URL is inspected (which staples
+it to its keys), from the service of --pcs, from --collateral. No service is
+asked unless --pcs names it.
 
---json writes one object, or for a key set {"keys": […]} with one for each key:
-  genuine, accepted, reasons[], policy, at, tee, simulated, debug, mrenclave,
-  mrsigner, isvprodid, isvsvn, mrtd, rtmr0…3, report_data, fmspc, pck_ca,
+--json writes one object, or for several keys {"keys": […]} with one for each:
+  genuine, accepted, reasons[], policy, at, unavailable (it can't be told, for
+    want of collateral), tee, simulated, debug,
+  (SGX) mrenclave, mrsigner, isvprodid, isvsvn,
+  (TDX) mrtd, rtmr0…3, mrconfigid, mrowner, mrownerconfig, mrseam,
+    mrservicetd (TDX 1.5), td_attributes, xfam,
+  report_data, fmspc, pck_ca,
   tcb: {status, platform, module, qe, advisories[], evaluation_number,
-    shortfalls[]}, collateral: {not_before, not_after}, binding: {scheme, use,
-    issuer, rules_digest, key_thumbprint, issued, expires}, kid, alg,
-  certificate: {not_before, not_after, valid}, refusals: [{key, want, got, fix}]
+    levels: [{part, status, date, advisories[]}],
+    shortfalls: [{part, component, name, have, want}], remedies[]},
+  collateral: {not_before, not_after, source}, source being evidence, staple,
+    service or file,
+  basis: [{what, signed_by, not_before, not_after}],
+  binding: {scheme, use, issuer, rules_digest, key_thumbprint, issued, expires},
+  kid, alg, certificate: {not_before, not_after, valid},
+  refusals: [{key, want, got, fix}], unverified: {tee, debug, mrenclave,
+    mrsigner, mrtd, fmspc}
 These names are stable. kid, alg and certificate are the key set's own words.
 Any other fact is there exactly if genuine evidence states it; of evidence that
 is not genuine, what it claims is in unverified.
@@ -50,8 +66,7 @@ does not vouch for the key that it came with; 2 called wrongly.`
 
 const inspectExample = `  # the evidence of the demo's broker, which it leaves in a folder
   ctb demo --dir demo-files
-  ctb inspect demo-files/jwks.json --collateral demo-files/collateral.json \
-      --policy demo-files/policy.yaml
+  ctb inspect demo-files/attestation.json --policy demo-files/policy.yaml
 
   # the keys of the original broker; says what is missing to judge them
   ctb inspect cmd/ctb/testdata/original/jwks.json
@@ -78,7 +93,7 @@ func newInspect(s streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return inspect(cmd.Context(), s, args[0], f)
 		},
-		ValidArgsFunction: completeFiles("json", "pem", "crt", "cer", "der", "quote", "bin", "dat", "b64", "hex"),
+		ValidArgsFunction: completeFiles(evidenceFiles...),
 	}
 	f.register(cmd)
 	cmd.Flags().Var(&f.at, "at", "judge at this instant, RFC 3339 or Unix seconds (default now)")
@@ -88,6 +103,9 @@ func newInspect(s streams) *cobra.Command {
 	return cmd
 }
 
+// evidenceFiles are the types of files that evidence comes in.
+var evidenceFiles = []string{"json", "pem", "crt", "cer", "der", "quote", "bin", "dat", "b64", "hex"}
+
 func inspect(ctx context.Context, s streams, source string, f inspectFlags) error {
 	if err := f.checkScheme(); err != nil {
 		return err
@@ -96,7 +114,8 @@ func inspect(ctx context.Context, s streams, source string, f inspectFlags) erro
 	if err != nil {
 		return err
 	}
-	judge, err := f.load(ctx, in)
+	at := f.at.or(time.Now())
+	judge, err := f.load(ctx, in, at)
 	if err != nil {
 		return err
 	}
@@ -106,7 +125,6 @@ func inspect(ctx context.Context, s streams, source string, f inspectFlags) erro
 		return err
 	}
 	subject, err := recognise(data)
-	at := f.at.or(time.Now())
 	if err != nil {
 		err = fmt.Errorf("%s: %w", source, err)
 		if f.json {
@@ -114,12 +132,16 @@ func inspect(ctx context.Context, s streams, source string, f inspectFlags) erro
 		}
 		return err
 	}
+	judge.staple = subject.attestation
+	if subject.keys != nil {
+		judge.staple = in.stapled(ctx, source)
+	}
 	findings, err := judge.findings(ctx, subject, looking{scheme: f.scheme, at: at, evidenceAt: at})
 	if err != nil {
 		return err
 	}
 	if f.json {
-		err = writeFindings(s, findings, subject.keys != nil)
+		err = writeFindings(s, findings, subject.set())
 	} else {
 		err = printFindings(s.report(), source, findings)
 	}

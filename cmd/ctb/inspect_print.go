@@ -34,6 +34,7 @@ func (x *finding) print(w *report.Writer) {
 	w.Check(report.Pass, "genuine", who+", judged at "+show(x.At))
 	x.printEnclave(w)
 	x.printPlatform(w)
+	printBasis(w, x.Basis, *x.Simulated)
 	if x.unbound {
 		x.printUnbound(w)
 		return
@@ -52,58 +53,19 @@ func (x *finding) printRefused(w *report.Writer) {
 		w.Heading("Claimed, but not verified")
 		w.Row("TEE", teeName(u.TEE))
 		w.Row("debug", yesNo(u.Debug))
-		w.Row("MRENCLAVE", u.MRENCLAVE)
-		w.Row("MRSIGNER", u.MRSIGNER)
-		if u.FMSPC != "" {
-			w.Row("FMSPC", u.FMSPC)
+		for _, m := range []struct{ label, value string }{
+			{"MRENCLAVE", u.MRENCLAVE}, {"MRSIGNER", u.MRSIGNER}, {"MRTD", u.MRTD}, {"FMSPC", u.FMSPC},
+		} {
+			if m.value != "" {
+				w.Row(m.label, digits(m.value)...)
+			}
 		}
+	}
+	if x.Unavailable {
+		w.Verdict(report.Fail, "whether it is genuine can't be told without collateral")
+		return
 	}
 	w.Verdict(report.Fail, "not genuine")
-}
-
-func (x *finding) printEnclave(w *report.Writer) {
-	w.Heading("What runs")
-	w.Row("TEE", teeName(x.TEE))
-	debug := "no"
-	if *x.Debug {
-		debug = "yes: its host can read its memory"
-	}
-	w.Row("debug", debug)
-	for _, m := range []struct{ label, value string }{
-		{"MRENCLAVE", x.MRENCLAVE}, {"MRSIGNER", x.MRSIGNER},
-		{"ISVPRODID", number(x.ISVProdID)}, {"ISVSVN", number(x.ISVSVN)},
-		{"MRTD", x.MRTD}, {"RTMR0", x.RTMR0}, {"RTMR1", x.RTMR1}, {"RTMR2", x.RTMR2}, {"RTMR3", x.RTMR3},
-	} {
-		if m.value != "" {
-			w.Row(m.label, halves(m.value)...)
-		}
-	}
-	w.Row("report data", halves(x.ReportData)...)
-}
-
-func (x *finding) printPlatform(w *report.Writer) {
-	w.Heading("On what it runs")
-	w.Row("TCB status", string(x.TCB.Status))
-	parts := fmt.Sprintf("platform %s, quoting enclave %s", x.TCB.Platform, x.TCB.QE)
-	if x.TCB.Module != "" {
-		parts += fmt.Sprintf(", TDX module %s", x.TCB.Module)
-	}
-	w.Row("of parts", parts)
-	for i, s := range x.TCB.Shortfalls {
-		label := "short of"
-		if i > 0 {
-			label = ""
-		}
-		w.Row(label, fmt.Sprintf("%s: has %d, newest level wants %d", s.Component, s.Have, s.Want))
-	}
-	advisories := strings.Join(x.TCB.Advisories, " ")
-	if advisories == "" {
-		advisories = "none"
-	}
-	w.Row("advisories", advisories)
-	w.Row("FMSPC", fmt.Sprintf("%s, certified by the %s CA", x.FMSPC, x.PCKCA))
-	w.Row("collateral", fmt.Sprintf("valid %s to %s, evaluation number %d",
-		day(x.Collateral.NotBefore), day(x.Collateral.NotAfter), x.TCB.EvaluationNumber))
 }
 
 // printUnbound ends what is said of genuine evidence that came with a key it does not vouch for.
@@ -173,6 +135,7 @@ func (x *finding) printPolicy(w *report.Writer) {
 	}
 	defaultRefuses := false
 	for _, r := range x.Refusals {
+		r = x.briefly(r)
 		verdict := report.Fail
 		if x.noPolicy && r.Key == "builds" {
 			verdict = report.Warn // not the evidence's fault
@@ -197,6 +160,17 @@ func (x *finding) printPolicy(w *report.Writer) {
 	}
 }
 
+// briefly leaves out of a refusal of the platform what stands above it already.
+func (x *finding) briefly(r refusalJSON) refusalJSON {
+	status := string(x.TCB.Status)
+	if r.Key != "tcb.accept" || len(x.TCB.Remedies) == 0 || !strings.HasPrefix(r.Got, status+" (") {
+		return r
+	}
+	r.Got = status
+	r.Fix = fmt.Sprintf("do what helps, above, or, knowing what is missing, list %s in tcb.accept, or in tcb.tolerate until a date", status)
+	return r
+}
+
 // lines are a refusal after its key: what there is, and what the policy wants.
 func (r *refusalJSON) lines() []string {
 	switch {
@@ -206,16 +180,6 @@ func (r *refusalJSON) lines() []string {
 		return []string{"wanted: " + r.Want}
 	}
 	return []string{r.Got, "wanted: " + r.Want}
-}
-
-// halves breaks long hex in lines of 64 digits.
-func halves(hex string) []string {
-	var lines []string
-	for len(hex) > 64 {
-		lines = append(lines, hex[:64])
-		hex = hex[64:]
-	}
-	return append(lines, hex)
 }
 
 func teeName(tee string) string {

@@ -52,7 +52,7 @@ func TestInspectVariants(t *testing.T) {
 			t.Errorf("%s: got exit code %d and the error %v, want genuine: %s", v.Name, code, err, out)
 			continue
 		}
-		if x.TCB.Status != v.TCB.Status || x.TCB.Platform != v.TCB.Platform || x.TCB.QE != v.TCB.QE ||
+		if x.TCB.Status != v.TCB.Status || x.TCB.Platform != v.TCB.Platform || x.TCB.QE != v.TCB.QE || x.TCB.Module != v.TCB.Module ||
 			!slices.Equal(x.TCB.Advisories, v.TCB.Advisories) || *x.Debug != v.Debug || x.PCKCA != v.PCKCA || !*x.Simulated {
 			t.Errorf("%s: got %s\nwant %+v", v.Name, out, v)
 		}
@@ -68,7 +68,7 @@ func TestFactsNeedGenuineEvidence(t *testing.T) {
 		t.Fatalf("got exit code %d and the error %v: %s", code, err, out)
 	}
 	for name := range members {
-		if !slices.Contains([]string{"genuine", "accepted", "reasons", "policy", "at", "unverified"}, name) {
+		if !slices.Contains([]string{"genuine", "accepted", "reasons", "policy", "at", "unavailable", "unverified"}, name) {
 			t.Errorf("got the fact %q of evidence that is not genuine", name)
 		}
 	}

@@ -33,6 +33,9 @@ func (i *instant) Set(s string) error {
 	if err != nil {
 		return fmt.Errorf("got %q, want a time such as 2025-08-20T00:00:00Z, or Unix seconds", s)
 	}
+	if t.Unix() < 0 { // the year 1 would count as not given, which is now
+		return fmt.Errorf("got %q, want a time from 1970 on", s)
+	}
 	i.Time = t
 	return nil
 }

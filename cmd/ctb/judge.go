@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
-	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,17 +15,22 @@ import (
 
 // evidenceFlags name what evidence is judged by. Every command that judges has them.
 type evidenceFlags struct {
-	policy, collateral, root, ca string
+	policy, root, ca string
+	collateralFlags
 }
 
 func (f *evidenceFlags) register(cmd *cobra.Command) {
+	cmd.Flags().Var(text{&f.policy, "FILE"}, "policy", "the policy: which evidence is yours (YAML or JSON)")
+	completeFlag(cmd, "policy", "yaml", "yml", "json")
+	f.registerFacts(cmd)
+}
+
+// registerFacts registers the flags that facts depend on: all but the policy.
+func (f *evidenceFlags) registerFacts(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.Var(text{&f.policy, "FILE"}, "policy", "the policy: which evidence is yours (YAML or JSON)")
-	flags.Var(text{&f.collateral, "FILE|URL"}, "collateral", "the collateral of evidence that brings none")
+	f.collateralFlags.register(cmd)
 	flags.Var(text{&f.root, "FILE"}, "root", "for development: a root certificate to trust in the place of Intel's")
 	flags.Var(text{&f.ca, "FILE"}, "ca", "the certificates (PEM) that a server must be known by (default: the public CAs, and anybody for what carries its own evidence)")
-	completeFlag(cmd, "policy", "yaml", "yml", "json")
-	completeFlag(cmd, "collateral", "json")
 	completeFlag(cmd, "root", "pem", "der", "crt", "cer")
 	completeFlag(cmd, "ca", "pem", "crt", "cer")
 }
@@ -40,39 +46,29 @@ type judge struct {
 	policy    *attest.Policy // nil: facts alone
 	path      string         // of the policy
 	platforms []attest.Verifier
+	sources   *sources            // where collateral comes from that nothing brought
+	staple    *attest.Attestation // what the broker served beside its keys, nil for nothing
 }
 
-// load reads the policy, the collateral and the root that the flags name.
-func (f *evidenceFlags) load(ctx context.Context, in reader) (*judge, error) {
-	j := &judge{path: f.policy, platforms: evidence.Platforms(nil, nil)}
+// load reads the policy, the root and the collateral that the flags name. The instant is that of judgement.
+func (f *evidenceFlags) load(ctx context.Context, in reader, at time.Time) (*judge, error) {
+	j := &judge{path: f.policy}
+	var root *x509.Certificate
+	var err error
 	if f.policy != "" {
-		var err error
-		if j.policy, j.platforms, err = evidence.Load(f.policy, ""); err != nil {
+		if j.policy, root, err = evidence.LoadPolicy(f.policy); err != nil {
 			return nil, usagef("", "%w", err)
 		}
 	}
-	v := j.platform("dcap")
 	if f.root != "" {
-		root, err := evidence.Root(f.root)
-		if err != nil {
-			return nil, usagef("", "--root: %w", err)
+		if root, err = readRoot(f.root); err != nil {
+			return nil, err
 		}
-		v.Root = root
 	}
-	if f.collateral == "-" {
-		return nil, usagef("name a file or a URL", "--collateral can't be the standard input")
+	if j.sources, err = f.open(ctx, in, root, at); err != nil {
+		return nil, err
 	}
-	if f.collateral != "" {
-		data, err := in.read(ctx, f.collateral)
-		if err != nil {
-			return nil, fmt.Errorf("--collateral: %w", err)
-		}
-		c, err := dcap.ParseCollateral(data)
-		if err != nil {
-			return nil, usagef("want the JSON form of dcap-qvl's QuoteCollateralV3", "--collateral: %s: %w", f.collateral, err)
-		}
-		v.Collateral = c
-	}
+	j.platforms = evidence.Platforms(root, j.sources.source())
 	return j, nil
 }
 
@@ -119,4 +115,16 @@ func refusals(err error) []attest.Refusal {
 		return r.Refusals
 	}
 	return []attest.Refusal{{Key: "policy", Got: err.Error()}}
+}
+
+// readRoot reads the root certificate of --root; without one it returns nil, which is Intel's.
+func readRoot(path string) (*x509.Certificate, error) {
+	if path == "" {
+		return nil, nil
+	}
+	root, err := evidence.Root(path)
+	if err != nil {
+		return nil, usagef("", "--root: %w", err)
+	}
+	return root, nil
 }

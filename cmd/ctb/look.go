@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/dcap"
+	"github.com/confidential-token-broker/ctb/internal/jose"
 )
 
 // looking is how evidence is looked at.
@@ -16,36 +20,81 @@ type looking struct {
 	at, evidenceAt time.Time // the instants at which keys and evidence are judged
 }
 
-// findings says what is known of a quote, a certificate, or each key of a set.
-// The verdict on keys is package attest's, the one by which servers trust them.
+// findings says what is known of a quote, or of each key of the other kinds of input.
 func (j *judge) findings(ctx context.Context, in *input, l looking) ([]finding, error) {
 	if in.quote != nil {
 		return []finding{j.quote(ctx, in.quote, l.evidenceAt)}, nil
 	}
-	c := attest.Config{
-		Issuer: l.issuer, Policy: j.policy, Platforms: j.platforms, Scheme: l.scheme,
-		Now: func() time.Time { return l.at }, EvidenceNow: func() time.Time { return l.evidenceAt },
-	}
-	if in.cert != nil {
-		a, err := attest.AppraiseCertificate(ctx, in.cert, c)
-		if err != nil {
-			return nil, err
-		}
-		return []finding{j.finding(a, l)}, nil
-	}
-	list, err := attest.Appraisals(ctx, in.jwks, c)
+	list, err := j.appraise(ctx, in, l)
 	if err != nil {
 		return nil, err
-	}
-	if len(list) != len(in.keys) {
-		return nil, fmt.Errorf("got %d verdicts on %d keys", len(list), len(in.keys))
 	}
 	findings := make([]finding, len(list))
 	for i, a := range list {
 		findings[i] = j.finding(a, l)
-		findings[i].KeyID, findings[i].Algorithm = in.keys[i].KeyID, in.keys[i].Algorithm
+		if in.set() {
+			findings[i].KeyID = a.KeyID
+		}
+		if in.keys != nil {
+			findings[i].Algorithm = in.keys[i].Algorithm
+		}
 	}
 	return findings, nil
+}
+
+// appraise asks for the verdict on keys, which is package attest's, the one by which servers trust them.
+func (j *judge) appraise(ctx context.Context, in *input, l looking) ([]attest.KeyAppraisal, error) {
+	c := attest.Config{
+		Issuer: l.issuer, Policy: j.policy, Platforms: j.platforms, Scheme: l.scheme, Staple: j.staple,
+		Now: func() time.Time { return l.at }, EvidenceNow: func() time.Time { return l.evidenceAt },
+	}
+	if in.jwks != nil {
+		list, err := attest.Appraisals(ctx, in.jwks, c)
+		if err == nil && len(list) != len(in.keys) {
+			err = fmt.Errorf("got %d verdicts on %d keys", len(list), len(in.keys))
+		}
+		return plainly(list), err
+	}
+	if in.cert != nil {
+		a, err := attest.AppraiseCertificate(ctx, in.cert, c)
+		return plainly([]attest.KeyAppraisal{a}), err
+	}
+	var list []attest.KeyAppraisal
+	for _, k := range in.attestation.Keys {
+		cert, err := x509.ParseCertificate(k.Certificates[0])
+		a := attest.KeyAppraisal{Err: err}
+		if err == nil {
+			if a, err = attest.AppraiseCertificate(ctx, cert, c); err != nil {
+				return nil, err
+			}
+		}
+		a.KeyID = k.KeyID
+		a.Err = labelled(a, k)
+		list = append(list, a)
+	}
+	return plainly(list), nil
+}
+
+// labelled adds to the verdict on a key what an attestation document says of it and its evidence does not.
+func labelled(a attest.KeyAppraisal, k attest.AttestedKey) error {
+	var all *attest.RefusalError
+	if a.Appraisal == nil || a.Err != nil && !errors.As(a.Err, &all) {
+		return a.Err
+	}
+	var more []attest.Refusal
+	if use := a.Appraisal.Binding.Use; k.Use != use {
+		more = append(more, attest.Refusal{Key: "use", Want: use + ", which the evidence binds", Got: k.Use})
+	}
+	if id, err := jose.Thumbprint(a.Appraisal.Key); a.Scheme == attest.DICE && (err != nil || k.KeyID != id) {
+		more = append(more, attest.Refusal{Key: "kid", Want: id + ", the key's thumbprint", Got: k.KeyID})
+	}
+	if len(more) == 0 {
+		return a.Err
+	}
+	if all != nil {
+		more = append(more, all.Refusals...)
+	}
+	return &attest.RefusalError{Refusals: more}
 }
 
 // begin is a finding that knows no facts yet.
@@ -61,7 +110,7 @@ func (j *judge) quote(ctx context.Context, quote []byte, at time.Time) finding {
 		x.Unverified = claims(quote)
 		return x.notGenuine(err)
 	}
-	x.facts(r)
+	j.facts(&x, r)
 	var rs []attest.Refusal
 	if j.policy != nil {
 		rs = refusals(j.policy.Check(r, nil))
@@ -77,7 +126,7 @@ func (j *judge) finding(a attest.KeyAppraisal, l looking) finding {
 	}
 	var other *attest.BindingError
 	if errors.As(a.Err, &other) {
-		x.facts(other.Report)
+		j.facts(&x, other.Report)
 		x.unbound = true
 		return x.judged([]attest.Refusal{{
 			Key: "binding", Want: "evidence that vouches for this key", Got: other.Error(),
@@ -91,7 +140,16 @@ func (j *judge) finding(a attest.KeyAppraisal, l looking) finding {
 		}
 		return x.notGenuine(a.Err)
 	}
-	x.facts(a.Appraisal.Report)
+	j.facts(&x, a.Appraisal.Report)
 	x.Binding = bindingFacts(a.Appraisal)
 	return x.judged(j.byDefault(a.Appraisal.Report, refusals(a.Err)))
+}
+
+// facts copies the report of genuine evidence, and who brought what it rests on.
+func (j *judge) facts(x *finding, r *attest.Report) {
+	x.facts(r)
+	p := dcap.Platform{TEE: r.TEE, CA: r.PCKCA}
+	if n, err := hex.Decode(p.FMSPC[:], []byte(r.FMSPC)); err == nil && n == len(p.FMSPC) {
+		x.Collateral.Source = j.whose(p)
+	}
 }

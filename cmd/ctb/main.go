@@ -1,6 +1,7 @@
 // Command ctb is for the desk of an operator or a developer: it shows the whole
 // confidential token broker on one machine, reads evidence, verifies tokens,
-// asks brokers for tokens, and checks rule files.
+// asks brokers for tokens, fetches and shows collateral, and writes and checks
+// policies and rule files.
 //
 // It exits 0 if all is well, 1 if what it was asked about is not (not
 // genuine, not accepted, refused), and 2 if it was called wrongly.

@@ -11,16 +11,22 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/internal/jose"
 )
 
-// input is what carries evidence: a bare quote, an attested certificate, or a key set.
+// input is what carries evidence: a bare quote, an attested certificate, a key
+// set, or a broker's attestation document, which has its keys and their collateral.
 type input struct {
-	quote []byte
-	cert  *x509.Certificate
-	jwks  []byte     // the text of the set
-	keys  []jose.JWK // its keys, at least one
+	quote       []byte
+	cert        *x509.Certificate
+	jwks        []byte     // the text of the set
+	keys        []jose.JWK // its keys, at least one
+	attestation *attest.Attestation
 }
+
+// set tells whether it is about any number of keys.
+func (in *input) set() bool { return in.keys != nil || in.attestation != nil }
 
 // recognise finds out by its content what data is.
 func recognise(data []byte) (*input, error) {
@@ -62,6 +68,15 @@ func recogniseJSON(data []byte) (*input, error) {
 	}
 	has := func(name string) bool { _, ok := members[name]; return ok }
 	switch {
+	case has("keys") && has("issuer"):
+		a, err := attest.ParseAttestation(data)
+		if err != nil {
+			return nil, err
+		}
+		if len(a.Keys) == 0 {
+			return nil, errors.New("the attestation document has no keys")
+		}
+		return &input{attestation: a}, nil
 	case has("keys"):
 		set, err := jose.ParseSet(data)
 		if err != nil {
@@ -72,7 +87,7 @@ func recogniseJSON(data []byte) (*input, error) {
 		}
 		return &input{jwks: data, keys: set}, nil
 	case has("tcb_info") || has("tcbInfo"):
-		return nil, errors.New("this is collateral, which judges evidence: give it with --collateral")
+		return nil, errors.New("this is collateral, which judges evidence: give it with --collateral; \"ctb collateral show\" shows it")
 	case has("kty"):
 		return nil, errors.New(`this is a single key, want a set: {"keys": […]}`)
 	}

@@ -16,7 +16,7 @@ func FuzzRecognise(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	for _, text := range []string{"", "\n", "{}", `{"keys":[]}`, `{"keys":[{}]}`, "-----BEGIN CERTIFICATE-----\n", "0x0300", "AwACAA==", "a.b.c", "\x03\x00\x02\x00", "0\x82"} {
+	for _, text := range []string{"", "\n", "{}", `{"keys":[]}`, `{"keys":[{}]}`, `{"issuer":"https://b.example.com","keys":[{"kid":"a","use":"sig","x5c":["MAA="]}],"collateral":{"dcap":{}}}`, "-----BEGIN CERTIFICATE-----\n", "0x0300", "AwACAA==", "a.b.c", "\x03\x00\x02\x00", "0\x82"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -31,7 +31,7 @@ func FuzzRecognise(f *testing.F) {
 		if in.cert != nil {
 			claims(quoteIn(in.cert))
 		}
-		if in.quote == nil && in.cert == nil && len(in.keys) == 0 {
+		if in.quote == nil && in.cert == nil && len(in.keys) == 0 && len(in.attestation.Keys) == 0 {
 			t.Fatal("got nothing that could carry evidence")
 		}
 	})

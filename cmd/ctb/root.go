@@ -107,8 +107,7 @@ the command was called wrongly.`,
 		Example: `  ctb demo
 
   ctb demo --dir demo-files
-  ctb inspect demo-files/jwks.json --collateral demo-files/collateral.json \
-      --policy demo-files/policy.yaml`,
+  ctb inspect demo-files/attestation.json --policy demo-files/policy.yaml`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          subcommandOnly,

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,7 +56,11 @@ func TestScripts(t *testing.T) {
 					return err
 				}
 			}
-			return writeSimulated(filepath.Join(e.WorkDir, "sim"))
+			sim := filepath.Join(e.WorkDir, "sim")
+			if err := writeSimulated(sim); err != nil {
+				return err
+			}
+			return startPCS(e, sim)
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "shared" { // Intel-signed collateral, which must not be copied into the repository
@@ -63,7 +68,7 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "pcs": pcsCommand},
 	})
 }
 
@@ -143,12 +148,7 @@ func writeSimulated(dir string) error {
 	if err != nil {
 		return err
 	}
-	for name, data := range more {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			return err
-		}
-	}
-	for name, data := range map[string][]byte{
+	files := map[string][]byte{
 		"quote.bin":       e.Quote,
 		"quote.hex":       []byte(hex.EncodeToString(e.Quote) + "\n"),
 		"quote.b64":       []byte(base64.StdEncoding.EncodeToString(e.Quote)),
@@ -161,7 +161,13 @@ func writeSimulated(dir string) error {
 		"policy.yaml": fmt.Appendf(nil, "builds: [{tee: sgx, mrenclave: %x}]\nissuer: %s\nrules: [\"sha256:%x\"]\nsimulated_root: root.pem\n",
 			simulated.DevMRENCLAVE, simulatedBy.Issuer, simulatedBy.RulesDigest),
 		"strict.yaml": []byte("builds: [{tee: sgx, mrsigner: " + hex.EncodeToString(make([]byte, 32)) + ", isvprodid: 1, isvsvn: 8}]\nsimulated_root: root.pem\n"),
-	} {
+	}
+	maps.Copy(files, more)
+	return writeFiles(dir, files)
+}
+
+func writeFiles(dir string, files map[string][]byte) error {
+	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			return err
 		}

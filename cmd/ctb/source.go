@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -69,8 +68,11 @@ func keysAt(source string) string {
 	if !isURL(source) || err != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return source
 	}
-	return u.JoinPath(".well-known/jwks.json").String()
+	return u.JoinPath(keysPath).String()
 }
+
+// keysPath is where a broker serves its keys.
+const keysPath = "/.well-known/jwks.json"
 
 func isURL(source string) bool {
 	return strings.HasPrefix(source, "https://") || strings.HasPrefix(source, "http://")
@@ -98,7 +100,7 @@ func trusting(path string) (*http.Client, error) {
 func (r reader) evidence(ctx context.Context, source string) ([]byte, error) {
 	if isURL(source) && r.client == nil {
 		r.client = unverified()
-		fmt.Fprintf(r.err, "note: who answers at %s is not verified, only the evidence in the answer\n", fetch.Redact(source))
+		r.note("who answers at %s is not verified, only what is signed in the answer", fetch.Redact(source))
 	}
 	return r.read(ctx, source)
 }
@@ -107,7 +109,9 @@ func (r reader) evidence(ctx context.Context, source string) ([]byte, error) {
 // signature of its own: who hands it out makes no difference, and a broker's
 // TLS key is of no public CA.
 func unverified() *http.Client {
-	return fetch.ClientTLS(&tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true})
+	c := fetch.AnyServer()
+	c.CheckRedirect = nil // who asks is a person, and files are often a redirect away
+	return c
 }
 
 // withoutUser keeps a password in a URL out of messages.

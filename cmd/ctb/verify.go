@@ -22,11 +22,13 @@ A token is a credential. Given as an argument, it ends up in the history of
 your shell and in the list of processes: use "-" and the standard input for
 live ones.
 
-The keys come from --jwks, a file or a URL. Their evidence is judged by
---policy. Where that names no issuer, the key must be bound to that of --issuer,
-or else to the token's own: another broker of the same build is not this one.
-Where keys have no evidence, --unattested says aloud that they are trusted
-without.
+The keys come from --jwks, a file or a URL: a key set, or what a broker serves
+at /.well-known/attestation, which has the collateral as well. Their evidence is
+judged by --policy, and by the collateral that the broker at that URL staples to
+them, or that --pcs or --collateral has. Where the policy names no issuer, the
+key must be bound to that of --issuer, or else to the token's own: another
+broker of the same build is not this one. Where keys have no evidence,
+--unattested says aloud that they are trusted without.
 
 --at is the instant at which the token and the key's certificate are judged,
 --evidence-at that at which the evidence is (for archived tokens, whose
@@ -75,7 +77,7 @@ func newVerify(s streams) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	flags := cmd.Flags()
-	flags.Var(text{&f.jwks, "FILE|URL"}, "jwks", "the keys: a JSON Web Key set")
+	flags.Var(text{&f.jwks, "FILE|URL"}, "jwks", "the keys: a JSON Web Key set, or a broker's attestation document")
 	f.register(cmd)
 	flags.BoolVar(&f.unattested, "unattested", false, "trust the keys of --jwks without any evidence")
 	flags.Var(text{&f.issuer, "URL"}, "issuer", "the issuer that the token must name (without it: not checked)")
@@ -97,7 +99,8 @@ func verify(ctx context.Context, s streams, arg string, f verifyFlags) error {
 	if err != nil {
 		return err
 	}
-	judge, err := f.load(ctx, in)
+	at := f.at.or(time.Now())
+	judge, err := f.load(ctx, in, f.evidenceAt.or(at))
 	if err != nil {
 		return err
 	}
@@ -105,15 +108,11 @@ func verify(ctx context.Context, s streams, arg string, f verifyFlags) error {
 	if err != nil {
 		return err
 	}
-	read := in.evidence
-	if f.unattested {
-		read = in.read // keys without evidence are worth as much as their server
-	}
-	jwks, err := read(ctx, keysAt(f.jwks))
+	jwks, staple, err := f.keys(ctx, in)
 	if err != nil {
 		return fmt.Errorf("--jwks: %w", err)
 	}
-	at := f.at.or(time.Now())
+	judge.staple = staple
 	q := question{
 		judge: judge, raw: raw, jwks: jwks, at: at, evidenceAt: f.evidenceAt.or(at),
 		issuer: f.issuer, audience: f.audience, typ: f.typeFor(judge.policy),
@@ -130,6 +129,27 @@ func verify(ctx context.Context, s streams, arg string, f verifyFlags) error {
 	return err
 }
 
+// keys reads the key set of --jwks, and what its broker staples to it.
+func (f *verifyFlags) keys(ctx context.Context, in reader) (jwks []byte, staple *attest.Attestation, err error) {
+	read := in.evidence
+	if f.unattested {
+		read = in.read // keys without evidence are worth as much as their server
+	}
+	source := keysAt(f.jwks)
+	data, err := read(ctx, source)
+	if err != nil {
+		return nil, nil, err
+	}
+	staple, jwks, err = attestationKeys(data)
+	if err != nil || staple != nil {
+		return jwks, staple, err
+	}
+	if !f.unattested {
+		staple = in.stapled(ctx, source)
+	}
+	return data, staple, nil
+}
+
 // check refuses command lines that ask for too little.
 func (f *verifyFlags) check(arg string) error {
 	switch {
@@ -143,8 +163,8 @@ func (f *verifyFlags) check(arg string) error {
 			"--policy is missing: whose keys?")
 	case f.policy != "" && f.unattested:
 		return usagef("leave one of them out", "--policy and --unattested contradict each other")
-	case f.unattested && (f.collateral != "" || f.root != "" || !f.evidenceAt.IsZero()):
-		return usagef("leave them out", "--collateral, --root and --evidence-at have no meaning with --unattested")
+	case f.unattested && (f.any() || f.root != "" || !f.evidenceAt.IsZero()):
+		return usagef("leave them out", "--collateral, --pcs, --root and --evidence-at have no meaning with --unattested")
 	case f.unattested && plainHTTP(f.jwks):
 		return usagef("use https", "--jwks: got %s, keys without evidence need an https URL (or this machine's)", f.jwks)
 	}

@@ -16,7 +16,7 @@ func (a *answer) print(w *report.Writer) error {
 	keyPart := false
 	for _, c := range a.Checks {
 		switch c.Name {
-		case "evidence", "certificate", "policy", "key":
+		case "evidence", "collateral", "certificate", "policy", "key":
 			if !keyPart {
 				w.Heading("Key that signed it")
 				keyPart = true

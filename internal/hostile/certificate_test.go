@@ -160,10 +160,10 @@ func certificates(w *world) *table[leaves] {
 		}), "x509: cannot validate certificate for 127.0.0.1", anyName},
 
 		// The evidence in it.
-		{"no evidence", w.rewritten(nil, func(_ string, c *x509.Certificate) { c.ExtraExtensions = nil }), "no evidence by the scheme dice", nil},
+		{"no evidence", w.rewritten(nil, func(_ string, c *x509.Certificate) { c.ExtraExtensions = nil }), "no evidence", nil},
 		{"evidence under another identifier", w.rewritten(nil, func(_ string, c *x509.Certificate) {
 			c.ExtraExtensions[0].Id = asn1.ObjectIdentifier{2, 23, 133, 5, 4, 1}
-		}), "no evidence by the scheme dice", nil},
+		}), "no evidence", nil},
 		{"evidence twice", w.rewritten(nil, func(_ string, c *x509.Certificate) {
 			c.ExtraExtensions = append(c.ExtraExtensions, c.ExtraExtensions[0])
 		}), "duplicate extension", malformed},
@@ -257,6 +257,10 @@ func (w *world) attestedServer(t *testing.T, x leaf) (url string, requests *atom
 	t.Helper()
 	requests = new(atomic.Int64)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == attest.WellKnownAttestation { // asked for by whoever judges, and tells the server nothing
+			http.NotFound(rw, r)
+			return
+		}
 		requests.Add(1)
 		rw.Header().Set("Content-Type", "application/json")
 		if r.URL.Path == "/token" {

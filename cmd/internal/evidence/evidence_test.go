@@ -17,7 +17,7 @@ import (
 func TestLoad(t *testing.T) {
 	b := ctbtest.NewBroker(t, nil)
 	policyPath, collateralPath := b.Files()
-	policy, platforms, err := evidence.Load(policyPath, collateralPath)
+	policy, platforms, err := evidence.Load(policyPath, evidence.Source{File: collateralPath})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestLoad(t *testing.T) {
 // without a collateral file there is no source at all (not a nil one).
 func TestLoadWithoutRoot(t *testing.T) {
 	path := write(t, "policy.yaml", "builds:\n  - tee: sgx\n    mrenclave: "+strings.Repeat("ab", 32)+"\n")
-	_, platforms, err := evidence.Load(path, "")
+	_, platforms, err := evidence.Load(path, evidence.Source{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	load := func(collateral string) error {
-		_, _, err := evidence.Load(policy, collateral)
+		_, _, err := evidence.Load(policy, evidence.Source{File: collateral})
 		return err
 	}
 	refuse := func(name string, err error, want string) {
@@ -72,7 +72,7 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: got %v, want %q in it", name, err, want)
 		}
 	}
-	_, _, err = evidence.Load("", "")
+	_, _, err = evidence.Load("", evidence.Source{})
 	refuse("no policy", err, "no file is named")
 	refuse("collateral absent", load(filepath.Join(dir, "absent.json")), "collateral: open")
 	refuse("policy for collateral", load(policy), "collateral "+policy)

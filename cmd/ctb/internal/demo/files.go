@@ -14,12 +14,13 @@ import (
 // The files that the demo leaves in its folder: what somebody who accepts the
 // broker's tokens has, and tokens to try it with.
 const (
-	rulesFile      = "rules.json"      // who gets which token
-	policyFile     = "policy.yaml"     // which evidence is ours
-	rootFile       = "root.pem"        // the development root, in the place of Intel's
-	collateralFile = "collateral.json" // what the hardware's maker publishes about the platform
-	caFile         = "ca.pem"          // TLS certificates of the three servers
-	jwksFile       = "jwks.json"       // the broker's keys
+	rulesFile      = "rules.json"       // who gets which token
+	policyFile     = "policy.yaml"      // which evidence is ours
+	rootFile       = "root.pem"         // the development root, in the place of Intel's
+	staplingFile   = "attestation.json" // the broker's keys, and beside their evidence the collateral
+	collateralFile = "collateral.json"  // that collateral alone: what the hardware's maker publishes about the platform
+	caFile         = "ca.pem"           // TLS certificates of the three servers
+	jwksFile       = "jwks.json"        // the broker's keys
 	idTokenFile    = "id-token.jwt"
 	accessFile     = "access-token.jwt"
 	originalFile   = "original-token.jwt" // of /stsToken
@@ -68,6 +69,7 @@ const readme = `What a run of "ctb demo" left behind. The next one with this fol
   root.pem             the development root, which the policy names in the place of Intel's
   collateral.json      what the maker of the (simulated) hardware publishes about it
   jwks.json            the broker's keys, with their evidence
+  attestation.json     the same and the collateral in one: all that a policy needs
   rules.json           who gets which token
   id-token.jwt         of the user, from the identity provider
   access-token.jwt     for the API, from the broker
@@ -116,19 +118,17 @@ simulated_root: %s # development only: in production, leave it out and Intel's r
 `, mrenclave, issuer, digest, rootFile)
 }
 
-// writeTrust writes what a stranger needs to judge the broker, and reads it back as a stranger would.
+// writeTrust writes what a stranger needs to judge the broker, and reads it back as a stranger would. Collateral
+// is not among it: the broker staples that to its evidence.
 func (s *stage) writeTrust(issuer string, set *rules.Set) error {
 	if err := s.write(rootFile, s.platform.RootPEM()); err != nil {
-		return err
-	}
-	if err := s.write(collateralFile, s.platform.Collateral().Marshal()); err != nil {
 		return err
 	}
 	if err := s.write(policyFile, policyText(simulated.DevMRENCLAVE, issuer, set.Digest())); err != nil {
 		return err
 	}
 	var err error
-	s.policy, s.platforms, err = evidence.Load(s.path(policyFile), s.path(collateralFile))
+	s.policy, s.platforms, err = evidence.Load(s.path(policyFile), evidence.Source{})
 	return err
 }
 

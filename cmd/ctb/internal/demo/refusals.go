@@ -163,12 +163,7 @@ func (s *stage) refuseBroker(ctx context.Context, label, what string, machine fu
 	// The same policy, but for the issuer: this broker has an address of its own.
 	policy := *s.policy
 	policy.Issuer = url
-	hardware, err := s.platformsFor(machine)
-	if err != nil {
-		s.must(label, err)
-		return
-	}
-	client, err := s.clientFor(url, &policy, hardware)
+	client, err := s.clientFor(url, &policy, s.platforms)
 	if err != nil {
 		s.must(label, err)
 		return
@@ -214,23 +209,11 @@ func (s *stage) otherBroker(ctx context.Context, audit broker.Auditor, machine f
 	return "https://" + l.Addr().String(), err
 }
 
-// platformsFor verifies under the same root, with the collateral of that machine.
-func (s *stage) platformsFor(machine func(*simulated.Config)) ([]attest.Verifier, error) {
-	if machine == nil {
-		return s.platforms, nil
-	}
-	hardware, err := s.hardware(machine)
-	if err != nil {
-		return nil, err
-	}
-	return evidence.Platforms(hardware.Root(), hardware.Collateral()), nil
-}
-
 // underIntel asks the broker for a token, trusting hardware alone.
 func (s *stage) underIntel(ctx context.Context) error {
 	policy := *s.policy
 	policy.SimulatedRoot = ""
-	client, err := s.clientFor(s.brokerURL, &policy, evidence.Platforms(nil, s.platform.Collateral()))
+	client, err := s.clientFor(s.brokerURL, &policy, evidence.Platforms(nil, nil))
 	if err != nil {
 		return err
 	}

@@ -25,8 +25,8 @@ func (s *stage) whatNext() {
 func (s *stage) offlineLines() {
 	w, ctb := s.out, s.config.Command
 	judge := fmt.Sprintf("--collateral %s --policy %s", s.quoted(collateralFile), s.quoted(policyFile))
-	w.Text("The evidence of the broker's key, and the token, judged from files alone:")
-	w.Copy(fmt.Sprintf("%s inspect %s %s", ctb, s.quoted(jwksFile), judge))
+	w.Text("The evidence of the broker's keys, and the token, judged from files alone:")
+	w.Copy(fmt.Sprintf("%s inspect %s --policy %s", ctb, s.quoted(staplingFile), s.quoted(policyFile)))
 	w.Copy(fmt.Sprintf("%s verify - --jwks %s %s --issuer %s --audience %s < %s",
 		ctb, s.quoted(jwksFile), judge, s.brokerURL, audience, s.quoted(accessFile)))
 	w.Text("What the rules give to whom:")
@@ -46,8 +46,10 @@ func (s *stage) printLines() {
 	w.Copy(fmt.Sprintf(`curl -k -X GET "%s/stsToken" -H "Content-Type: application/json" -d '{"id_token": "%s"}'`, s.brokerURL, s.idToken))
 	w.Copy(fmt.Sprintf(`curl -k -X GET "%s/api" --header 'authorization: Bearer %s'`, s.gatewayURL, s.originalToken))
 	w.Text("The exchange again, but the id token is only sent once the broker's TLS key has proved where it lives:")
-	w.Copy(fmt.Sprintf("%s exchange --broker %s --collateral %s --policy %s --audience %s < %s",
-		ctb, s.brokerURL, s.quoted(collateralFile), s.quoted(policyFile), audience, s.quoted(idTokenFile)))
+	w.Copy(fmt.Sprintf("%s exchange --broker %s --policy %s --audience %s < %s",
+		ctb, s.brokerURL, s.quoted(policyFile), audience, s.quoted(idTokenFile)))
+	w.Text("Its evidence, judged by the collateral that it staples:")
+	w.Copy(fmt.Sprintf("%s inspect %s --policy %s", ctb, s.brokerURL, s.quoted(policyFile)))
 	s.offlineLines()
 	w.Text("The access tokens in these lines live for an hour; the exchange gives new ones.")
 	w.Heading("Ctrl-C ends it")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/exchange"
 	"github.com/confidential-token-broker/ctb/internal/fetch"
 )
@@ -44,10 +45,10 @@ func (s *stage) ask(ctx context.Context, c *http.Client, issuer string, r *excha
 	return client.Exchange(ctx, r)
 }
 
-// verifyOffline verifies evidence and token as a stranger does who has the key set, the policy and
-// the collateral in files, and no network.
-func (s *stage) verifyOffline(ctx context.Context) error {
-	s.out.Heading("3. A stranger checks key and token, offline")
+// verifyStapled verifies evidence and token as a stranger does who has a policy, and no way to the
+// hardware's maker: the broker hands out its collateral along with the keys.
+func (s *stage) verifyStapled(ctx context.Context) error {
+	s.out.Heading("3. A stranger checks key and token, asking nobody but the broker")
 	doc, err := fetch.JSON(ctx, s.attested, s.brokerURL+jwksPath, 1<<20)
 	if err != nil {
 		return s.must("key set", err)
@@ -55,7 +56,11 @@ func (s *stage) verifyOffline(ctx context.Context) error {
 	if err := s.write(jwksFile, doc.Body); err != nil {
 		return err
 	}
-	judged := attest.Config{Policy: s.policy, Platforms: s.platforms}
+	staple, err := s.takeStaple(ctx)
+	if err != nil {
+		return s.must("collateral", err)
+	}
+	judged := attest.Config{Policy: s.policy, Platforms: s.platforms, Staple: staple}
 	list, err := attest.Appraisals(ctx, doc.Body, judged)
 	if err == nil {
 		err = list[0].Err
@@ -64,6 +69,8 @@ func (s *stage) verifyOffline(ctx context.Context) error {
 		return err
 	}
 	r, b := list[0].Appraisal.Report, list[0].Appraisal.Binding
+	s.must("collateral", nil, fmt.Sprintf("stapled by the broker; signed under the development root, valid until %s",
+		r.Collateral.NotAfter.UTC().Format(time.DateOnly)))
 	s.must("build", nil, fmt.Sprintf("MRENCLAVE %x…, as the policy names it; not a debug build", r.Measurements["mrenclave"][:8]))
 	s.must("platform", nil, fmt.Sprintf("%s, which the policy accepts", r.TCB.Status))
 	s.must("rules", nil, fmt.Sprintf("sha256:%x…, as the policy names them", b.RulesDigest[:8]))
@@ -74,6 +81,23 @@ func (s *stage) verifyOffline(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// takeStaple gets what the broker serves beside its keys, and keeps it and the collateral in it.
+func (s *stage) takeStaple(ctx context.Context) (*attest.Attestation, error) {
+	a, err := attest.FetchAttestation(ctx, s.attested, s.brokerURL)
+	if err != nil {
+		return nil, err
+	}
+	text, err := a.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	collateral, err := dcap.ParseCollateral(a.Collateral["dcap"])
+	if err != nil {
+		return nil, err
+	}
+	return a, errors.Join(s.write(staplingFile, text), s.write(collateralFile, collateral.Marshal()))
 }
 
 // callAPI calls the API through the gateway.

@@ -119,6 +119,47 @@ func (r *Writer) Fix(text string) {
 	}
 }
 
+// List writes numbered items, each with its lines below one another.
+func (r *Writer) List(label string, items []string) {
+	var lines []string
+	for i, item := range items {
+		number := fmt.Sprintf("%d. ", i+1)
+		for _, line := range wrap(r.plain(Clean(item)), Width-r.column()-len(number)) {
+			lines = append(lines, number+line)
+			number = strings.Repeat(" ", len(number))
+		}
+	}
+	for i, line := range lines {
+		head := strings.Repeat(" ", r.column())
+		if i == 0 {
+			head = fmt.Sprintf("  %s%-*s", r.blankMark(), labels, Clean(label))
+		}
+		r.put(head + line)
+	}
+}
+
+// Table writes rows of cells in columns, below their names. A cell is never broken.
+func (r *Writer) Table(names []string, rows [][]string) {
+	width := make([]int, len(names))
+	for _, row := range append([][]string{names}, rows...) {
+		for i, cell := range row {
+			width[i] = max(width[i], utf8.RuneCountInString(Clean(cell)))
+		}
+	}
+	line := func(row []string) string {
+		var b strings.Builder
+		for i, cell := range row {
+			cell = Clean(cell)
+			b.WriteString(cell + strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell)+2))
+		}
+		return "  " + r.blankMark() + strings.TrimRight(b.String(), " ")
+	}
+	r.put(r.paint(dim, line(names)))
+	for _, row := range rows {
+		r.put(line(row))
+	}
+}
+
 // Text writes a paragraph, indented like rows.
 func (r *Writer) Text(text string) {
 	for _, line := range wrap(r.plain(Clean(text)), Width-2) {

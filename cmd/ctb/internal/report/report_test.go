@@ -21,6 +21,9 @@ func show(s Style) string {
 	w.Heading("What runs")
 	w.Row("MRENCLAVE", strings.Repeat("ab", 32))
 	w.Row("nothing")
+	w.List("what helps", []string{"one thing, said in so many words that they do not fit into a line of a terminal", "another"})
+	w.List("nothing", nil)
+	w.Table([]string{"", "signed by", "until"}, [][]string{{"root", "Intel SGX Root CA", "2049-12-31"}, {"a list", "the root", "2026-03-31"}})
 	w.Text("A paragraph … that says something.")
 	w.Copy("curl -k https://127.0.0.1/" + strings.Repeat("x", 80))
 	w.Verdict(Fail, "not genuine")
@@ -41,6 +44,12 @@ func TestReport(t *testing.T) {
 What runs
     MRENCLAVE   ` + strings.Repeat("ab", 32) + `
     nothing
+    what helps  1. one thing, said in so many words that they do not fit into a
+                   line of a terminal
+                2. another
+            signed by          until
+    root    Intel SGX Root CA  2049-12-31
+    a list  the root           2026-03-31
   A paragraph … that says something.
 curl -k https://127.0.0.1/` + strings.Repeat("x", 80) + `
 
