@@ -5,11 +5,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/oasisprotocol/oasis-core/go/common/sgx/pcs"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // askOasis asks oasis-core. Its roots and its debug mode are variables of the
@@ -17,8 +18,9 @@ import (
 //
 // It accepts UpToDate and SWHardeningNeeded alone, and does not say which of
 // them it is. Of any other status it says what it is: that is a genuine platform which its
-// policy refuses, and counts as genuine here. The quoting enclave's status comes first, and then alone.
-func askOasis(t *testing.T, all []evidence) []verdict {
+// policy refuses, and counts as genuine here. The quoting enclave's status comes first, and then alone; so does
+// that of a TDX module, before the platform's. Either has the kind "QE" in its error, whose text tells them apart.
+func askOasis(_ *testing.T, all []evidence) []verdict {
 	intel := pcs.IntelTrustRoots
 	defer func() {
 		pcs.IntelTrustRoots = intel
@@ -46,22 +48,31 @@ func askOasis(t *testing.T, all []evidence) []verdict {
 			},
 			Certificates: []byte(e.collateral.TCBInfoIssuerChain),
 		}}
-		_, err := bundle.Verify(&pcs.QuotePolicy{TCBValidityPeriod: 30}, e.at)
+		// Its window is 30 days from the date of issue, which is Intel's; nextUpdate is not looked at.
+		policy := &pcs.QuotePolicy{TCBValidityPeriod: 30, TDX: &pcs.TdxQuotePolicy{}} // any TDX module of Intel's
+		_, err := bundle.Verify(policy, e.at)
 		out = append(out, oasisVerdict(err))
 	}
 	return out
 }
 
 func oasisVerdict(err error) verdict {
+	if err == nil {
+		return verdict{status: []tee.Status{tee.UpToDate, tee.SWHardeningNeeded}, qe: tee.UpToDate}
+	}
 	var level *pcs.TCBOutOfDateError
-	switch {
-	case err == nil:
-		return verdict{status: []attest.Status{attest.UpToDate, attest.SWHardeningNeeded}}
-	case errors.As(err, &level) && level.Kind == pcs.TCBKindEnclave:
-		return verdict{qe: attest.Status(level.Status.String())}
-	case errors.As(err, &level):
-		return verdict{status: []attest.Status{attest.Status(level.Status.String())}, advisories: sorted(level.AdvisoryIDs)}
-	default:
+	if !errors.As(err, &level) {
 		return verdict{refused: err.Error()}
 	}
+	status := tee.Status(level.Status.String())
+	v := verdict{declines: true, qe: tee.UpToDate, advisories: sorted(level.AdvisoryIDs)}
+	switch {
+	case strings.Contains(err.Error(), "failed to verify QE identity"):
+		v.qe, v.of = status, tee.PartQE
+	case level.Kind == pcs.TCBKindEnclave:
+		v.module, v.of = status, tee.PartModule
+	default:
+		v.status, v.platform, v.of = []tee.Status{status}, status, tee.PartPlatform
+	}
+	return v
 }

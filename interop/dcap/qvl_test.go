@@ -7,7 +7,7 @@ import (
 	"os/exec"
 	"testing"
 
-	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // askQVL asks npm's @phala/dcap-qvl, all in one process of node.
@@ -61,7 +61,7 @@ func askQVL(t *testing.T, all []evidence) []verdict {
 	for _, a := range answers {
 		v := verdict{refused: a.Error}
 		if a.Error == "" {
-			v.status, v.advisories = []attest.Status{attest.Status(a.Status)}, sorted(a.Advisories)
+			v.status, v.advisories = []tee.Status{tee.Status(a.Status)}, sorted(a.Advisories)
 		}
 		verdicts = append(verdicts, v)
 	}
