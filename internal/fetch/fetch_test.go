@@ -81,7 +81,10 @@ func TestJSONDoesNotTrustAStranger(t *testing.T) {
 }
 
 func TestJSONEndsWithItsContext(t *testing.T) {
-	url, c := serve(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	// A server that answered when its client leaves could still be heard.
+	ended := make(chan struct{})
+	defer close(ended)
+	url, c := serve(t, func(w http.ResponseWriter, r *http.Request) { <-ended })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := JSON(ctx, c, url, 1000); err == nil || !strings.Contains(err.Error(), "deadline") {

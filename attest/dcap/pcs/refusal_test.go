@@ -72,7 +72,10 @@ func TestNoAnswer(t *testing.T) {
 		})
 	}
 	t.Run("a service that is slow", func(t *testing.T) {
-		s.set(issued(t, t0), func(w http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true })
+		// A service that answered when its client leaves could still be heard.
+		ended := make(chan struct{})
+		defer close(ended)
+		s.set(issued(t, t0), func(w http.ResponseWriter, r *http.Request) bool { <-ended; return true })
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		_, err := (&Client{URL: s.url, HTTP: s.client}).Collateral(ctx, sgx)
