@@ -228,7 +228,7 @@ func (w *pinner) bound() {
 	if b == nil {
 		w.note(0, "The evidence was a bare quote, which binds no key. Name the issuer and the rules of the broker, or any broker of this build is accepted:")
 		w.set(0, false, "issuer", quoteYAML("https://broker.example.com"))
-		w.set(0, false, "rules", quoteList([]string{digestPrefix + "0123… (64 hex digits)"}))
+		w.set(0, false, "rules", quoteList([]string{digestPrefix + "<64 hex digits>"}))
 		return
 	}
 	if b.Issuer != "" {

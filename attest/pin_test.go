@@ -261,6 +261,17 @@ func TestPinComments(t *testing.T) {
 	}
 }
 
+// What a bare quote can't tell stands in the policy as a comment that shows what belongs there.
+func TestPinOfABareQuote(t *testing.T) {
+	r, _ := seen()
+	text := string(made(attest.Pin(r, nil, attest.PinConfig{})).Policy)
+	for _, want := range []string{"\n# issuer: \"https://broker.example.com\"\n", "\n# rules: [\"sha256:<64 hex digits>\"]\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("want the line %q in\n%s", want, text)
+		}
+	}
+}
+
 func TestPinRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		report  func(*attest.Report)
