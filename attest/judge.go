@@ -89,16 +89,18 @@ func (j *judge) clocks() {
 }
 
 // newLook returns a judge that looks, with or without a policy.
-func newLook(c Config) (j *judge, err error) {
-	j = &judge{platforms: c.Platforms, scheme: c.Scheme, issuer: c.Issuer, now: c.Now, evidenceNow: c.EvidenceNow}
+func newLook(c Config) (*judge, error) {
 	if c.Policy != nil {
-		if j, err = newJudge(c); err != nil {
+		j, err := newJudge(c)
+		if err != nil {
 			return nil, err
 		}
+		j.looking = true
+		return j, nil
 	}
+	j := &judge{looking: true, platforms: c.Platforms, scheme: c.Scheme, issuer: c.Issuer, now: c.Now, evidenceNow: c.EvidenceNow}
 	j.clocks()
 	j.hold(c.Staple)
-	j.looking = true
 	return j, nil
 }
 

@@ -233,12 +233,9 @@ func shortfalls(tcb *TCB) string {
 
 // shortfall is "sgxtcbcomponents[6] (BIOS, Early Microcode Update) is 3, not 5" or "qe.isvsvn is 2, not 8".
 func shortfall(s Shortfall) string {
-	what := s.Component
+	what := s.Title()
 	if s.Part != "" && s.Part != tee.PartPlatform && !strings.HasPrefix(what, s.Part+".") {
 		what = s.Part + "." + what
-	}
-	if s.Name != "" {
-		what += " (" + s.Name + ")"
 	}
 	return fmt.Sprintf("%s is %d, not %d", clip(what), s.Have, s.Want)
 }

@@ -49,7 +49,7 @@ func (v *Verifier) Inspect(c *Collateral, at time.Time) (*Judged, error) {
 	}
 	return &Judged{
 		Platform: Platform{j.tcb.tee, j.tcb.fmspc, which}, PCEID: j.tcb.pceID, Simulated: !root.intel,
-		EvaluationNumber: min(j.tcb.evaluation, j.qe.evaluation), TCBEvaluation: j.tcb.evaluation, QEEvaluation: j.qe.evaluation,
+		EvaluationNumber: j.evaluation(), TCBEvaluation: j.tcb.evaluation, QEEvaluation: j.qe.evaluation,
 		Issued: j.tcb.window.NotBefore, Window: all.window(), Basis: all,
 	}, nil
 }

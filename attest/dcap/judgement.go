@@ -63,6 +63,9 @@ func (a *anchor) judge(c *Collateral, ca *x509.Certificate, want string) (*judge
 	return j, nil
 }
 
+// evaluation is the tcbEvaluationDataNumber of both documents together: no newer than the older of them.
+func (j *judgement) evaluation() uint32 { return min(j.tcb.evaluation, j.qe.evaluation) }
+
 // signed is one of the two documents that come with a signature.
 type signed struct {
 	what      string // "TCB info" or "QE identity"

@@ -25,7 +25,7 @@ func (j *judgement) level(q *Quote, pck *PCK) (*tee.TCB, error) {
 	}
 	t := &tee.TCB{
 		Platform: platform.reached.status, QE: qe.reached.status,
-		EvaluationNumber: min(j.tcb.evaluation, j.qe.evaluation),
+		EvaluationNumber: j.evaluation(),
 	}
 	parts, relaunch := []part{platform, qe}, false
 	if q.TD != nil {

@@ -214,10 +214,7 @@ func (l *tcbLevel) shortfalls(s svns, names *componentNames) (short []tee.Shortf
 func describe(shortfalls []tee.Shortfall) string {
 	words := make([]string, len(shortfalls))
 	for i, s := range shortfalls {
-		words[i] = fmt.Sprintf("%s is %d, want %d", s.Component, s.Have, s.Want)
-		if s.Name != "" {
-			words[i] = fmt.Sprintf("%s (%s) is %d, want %d", s.Component, s.Name, s.Have, s.Want)
-		}
+		words[i] = fmt.Sprintf("%s is %d, want %d", s.Title(), s.Have, s.Want)
 	}
 	return strings.Join(words, "; ")
 }

@@ -116,6 +116,14 @@ type Shortfall struct {
 	Have, Want uint16
 }
 
+// Title returns the component with the maker's name for it, as in "sgxtcbcomponents[0] (BIOS, Early Microcode Update)".
+func (s Shortfall) Title() string {
+	if s.Name == "" {
+		return s.Component
+	}
+	return s.Component + " (" + s.Name + ")"
+}
+
 // Status is a TCB status, named as Intel's TCB info names it.
 type Status string
 

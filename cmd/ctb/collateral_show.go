@@ -84,7 +84,7 @@ func newCollateralShow(s streams) *cobra.Command {
 		},
 		ValidArgsFunction: completeFiles("json"),
 	}
-	cmd.Flags().Var(&at, "at", "judge at this instant, RFC 3339 or Unix seconds (default now)")
+	at.register(cmd)
 	cmd.Flags().Var(text{&rootFile, "FILE"}, "root", "for development: a root certificate to trust in the place of Intel's")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	completeFlag(cmd, "root", "pem", "der", "crt", "cer")

@@ -96,7 +96,7 @@ func newInspect(s streams) *cobra.Command {
 		ValidArgsFunction: completeFiles(evidenceFiles...),
 	}
 	f.register(cmd)
-	cmd.Flags().Var(&f.at, "at", "judge at this instant, RFC 3339 or Unix seconds (default now)")
+	f.at.register(cmd)
 	cmd.Flags().Var(text{&f.scheme, "SCHEME"}, "scheme", "how a certificate binds its key: dice or original (default the policy's; without one, the one it carries)")
 	cmd.Flags().BoolVar(&f.json, "json", false, "write JSON")
 	completeWords(cmd, "scheme", attest.DICE, attest.Original)

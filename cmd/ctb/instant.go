@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // instant is a flag's value: a point in time, RFC 3339 or Unix seconds. Its
@@ -38,6 +40,11 @@ func (i *instant) Set(s string) error {
 	}
 	i.Time = t
 	return nil
+}
+
+// register adds the flag --at of commands that judge.
+func (i *instant) register(cmd *cobra.Command) {
+	cmd.Flags().Var(i, "at", "judge at this instant, RFC 3339 or Unix seconds (default now)")
 }
 
 // or returns the instant, or the other one if it was not given.

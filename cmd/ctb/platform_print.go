@@ -47,11 +47,7 @@ func (l *levelJSON) print(w *report.Writer, all []shortfallJSON) {
 }
 
 func (s shortfallJSON) String() string {
-	name := s.Component
-	if s.Name != "" {
-		name += " (" + s.Name + ")"
-	}
-	return fmt.Sprintf("%s: has %d, newest level wants %d", name, s.Have, s.Want)
+	return fmt.Sprintf("%s: has %d, newest level wants %d", attest.Shortfall(s).Title(), s.Have, s.Want)
 }
 
 func partName(part string) string {

@@ -66,7 +66,7 @@ func newPolicyNew(s streams) *cobra.Command {
 	flags.VarP(text{&f.out, "FILE"}, "out", "o", "write here; the file must not exist (default the standard output)")
 	flags.BoolVar(&f.force, "force", false, "replace the file")
 	f.registerFacts(cmd)
-	flags.Var(&f.at, "at", "judge at this instant, RFC 3339 or Unix seconds (default now)")
+	f.at.register(cmd)
 	completeWords(cmd, "accept", "debug", "sample_signer", "tcb.accept", "simulated_root", "td_attributes")
 	completeFlag(cmd, "out", "yaml", "yml")
 	return cmd
