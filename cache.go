@@ -6,8 +6,8 @@ import (
 )
 
 // Bounds of a cache. A token that is remembered holds its claims, at most
-// three quarters of largestCached, and some 400 bytes: with both generations
-// full of the largest, 30 MiB; of usual ones with 600 bytes of claims, 8 MiB.
+// three quarters of largestCached, and some 700 bytes: with both generations full
+// of the largest, 30 MiB; of usual ones with 600 bytes of claims, 10 MiB.
 const (
 	generation    = 4096    // tokens in one half
 	largestCached = 4 << 10 // bytes of a token
@@ -23,45 +23,39 @@ func digest(raw string) tokenID {
 	return sha256.Sum256(append(buf[:0], raw...))
 }
 
-// verified is a token with the key that its signature was verified with.
-type verified struct {
-	token *Token
-	key   Key
-}
-
 // tokenCache remembers which signatures were verified. It has two generations:
 // when the young one is full it becomes the old one, whose tokens are
 // forgotten unless they are seen again. So it is bounded, keeps what is in
 // use, and needs neither list nor clock. The zero value is empty.
 type tokenCache struct {
 	mu         sync.RWMutex
-	young, old map[tokenID]verified
+	young, old map[tokenID]*Token
 }
 
-func (c *tokenCache) get(id tokenID) (verified, bool) {
+func (c *tokenCache) get(id tokenID) (*Token, bool) {
 	c.mu.RLock()
-	v, ok := c.young[id]
+	t, ok := c.young[id]
 	if ok {
 		c.mu.RUnlock()
-		return v, true
+		return t, true
 	}
-	v, ok = c.old[id]
+	t, ok = c.old[id]
 	c.mu.RUnlock()
 	if ok {
-		c.put(id, v)
+		c.put(id, t)
 	}
-	return v, ok
+	return t, ok
 }
 
 // put remembers a token, unless it is so large that many of them would fill the memory.
-func (c *tokenCache) put(id tokenID, v verified) {
-	if len(v.token.payload) > largestCached*3/4 {
+func (c *tokenCache) put(id tokenID, t *Token) {
+	if len(t.payload) > largestCached*3/4 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.young == nil || len(c.young) >= generation {
-		c.old, c.young = c.young, make(map[tokenID]verified)
+		c.old, c.young = c.young, make(map[tokenID]*Token)
 	}
-	c.young[id] = v
+	c.young[id] = t
 }

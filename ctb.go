@@ -32,7 +32,7 @@ import (
 type Config struct {
 	Issuer   string // the exact "iss"; required but with AnyIssuer
 	Audience string // "aud" must have it; required but with AnyAudience
-	Keys     KeySet // required
+	Keys     KeySet // required; asked for every token, and whose keys alone say which algorithms there are
 	Type     string // the header's "typ"; empty means [AccessToken]
 
 	// AnyIssuer and AnyAudience accept every value of the claim, and its
@@ -101,69 +101,117 @@ func NewVerifier(c Config) (*Verifier, error) {
 //
 // The token may be shared with other callers: do not modify it.
 func (v *Verifier) Verify(ctx context.Context, raw string) (*Token, error) {
+	if len(raw) > jose.MaxSize { // before any work; Parse says what is wrong
+		_, err := jose.Parse(raw)
+		return nil, &tokenError{Malformed, "the token is malformed", err}
+	}
 	// A token that was verified before is judged again in all but its
 	// signature: time goes on, and keys are retired.
 	id := digest(raw)
 	if seen, ok := v.cache.get(id); ok {
-		if key, err := v.config.Keys.Key(ctx, seen.token.KeyID); err == nil && key.same(seen.key) {
-			if err := checkTime(seen.token, v.config.Now()); err != nil {
+		if key, err := v.config.Keys.Key(ctx, seen.KeyID); err == nil && key.same(seen.key) {
+			if err := checkTime(seen, v.config.Now()); err != nil {
 				return nil, err
 			}
-			return seen.token, nil
+			return seen, nil
 		}
 	}
 
 	m, err := jose.Parse(raw)
 	if err != nil {
-		return nil, &tokenError{"the token is malformed", err}
+		return nil, &tokenError{Malformed, "the token is malformed", err}
 	}
 	t, err := v.checkClaims(m)
 	if err != nil {
 		return nil, err
 	}
 	// Only now may a fetch happen: what is wrong by itself costs nothing.
-	key, err := v.config.Keys.Key(ctx, t.KeyID)
+	if t.key, err = v.key(ctx, t.KeyID); err != nil {
+		return nil, err
+	}
+	if err := m.Verify(t.key.Algorithm, t.key.Public); err != nil {
+		return nil, &tokenError{BadSignature, "the token's signature does not verify", err}
+	}
+	v.cache.put(id, t)
+	return t, nil
+}
+
+// Current tells whether a token that was verified earlier would still be
+// accepted, but for its time: it is of the type, of the issuer and for the
+// audience, and its key is still the same in the key set. The errors are those of Verify.
+//
+// It is for what a token has opened and what outlives it, such as a session.
+// The token may have been verified by another verifier, which this one has
+// replaced since; one that nobody verified is refused.
+func (v *Verifier) Current(ctx context.Context, t *Token) error {
+	if err := v.checkParties(t); err != nil {
+		return err
+	}
+	key, err := v.key(ctx, t.KeyID)
+	if err != nil {
+		return err
+	}
+	if !key.equal(t.key) {
+		return &tokenError{UnknownKey, "the token is signed with an unknown key", errors.New("the key of its id is now another one")}
+	}
+	return v.checkType(t.kind)
+}
+
+// key returns the key of an id; the error says whose fault it is that there is none.
+func (v *Verifier) key(ctx context.Context, kid string) (Key, error) {
+	key, err := v.config.Keys.Key(ctx, kid)
 	if errors.Is(err, ErrUnknownKey) {
 		if err == ErrUnknownKey {
 			err = nil // it says no more than we do
 		}
-		return nil, &tokenError{"the token is signed with an unknown key", err}
+		return Key{}, &tokenError{UnknownKey, "the token is signed with an unknown key", err}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("no key to verify the token with: %w", err)
+		return Key{}, fmt.Errorf("no key to verify the token with: %w", err)
 	}
-	if err := m.Verify(key.Algorithm, key.Public); err != nil {
-		return nil, &tokenError{"the token's signature does not verify", err}
-	}
-	v.cache.put(id, verified{t, key})
-	return t, nil
+	return key, nil
 }
 
 func (v *Verifier) checkClaims(m *jose.Message) (*Token, error) {
-	if !sameType(v.config.Type, m.Header.Type) {
-		return nil, &tokenError{"the token is of another type", fmt.Errorf("typ is %.40q, want %q", m.Header.Type, v.config.Type)}
+	if err := v.checkType(m.Header.Type); err != nil {
+		return nil, err
 	}
 	t, err := parseToken(m.Payload)
 	if err != nil {
-		return nil, &tokenError{"the token's claims are malformed", err}
+		return nil, &tokenError{Malformed, "the token's claims are malformed", err}
 	}
-	t.KeyID = m.Header.KeyID
-	if want := v.config.Issuer; t.Issuer != want && !v.config.AnyIssuer {
-		return nil, &tokenError{"the token is from another issuer", fmt.Errorf("iss is %.200q, want %q", t.Issuer, want)}
-	}
-	if want := v.config.Audience; !v.config.AnyAudience && !slices.Contains(t.Audience, want) {
-		return nil, &tokenError{"the token is for another audience", fmt.Errorf("aud lacks %q", want)}
+	t.KeyID, t.kind = m.Header.KeyID, v.config.Type
+	if err := v.checkParties(t); err != nil {
+		return nil, err
 	}
 	return t, checkTime(t, v.config.Now())
+}
+
+func (v *Verifier) checkType(typ string) error {
+	if !sameType(v.config.Type, typ) {
+		return &tokenError{WrongType, "the token is of another type", fmt.Errorf("typ is %.40q, want %q", typ, v.config.Type)}
+	}
+	return nil
+}
+
+// checkParties asks who issued the token, and for whom.
+func (v *Verifier) checkParties(t *Token) error {
+	if want := v.config.Issuer; t.Issuer != want && !v.config.AnyIssuer {
+		return &tokenError{WrongIssuer, "the token is from another issuer", fmt.Errorf("iss is %.200q, want %q", t.Issuer, want)}
+	}
+	if want := v.config.Audience; !v.config.AnyAudience && !slices.Contains(t.Audience, want) {
+		return &tokenError{WrongAudience, "the token is for another audience", fmt.Errorf("aud lacks %q", want)}
+	}
+	return nil
 }
 
 func checkTime(t *Token, now time.Time) error {
 	// "exp" is the last second in which the token is good, for leeway counts in whole seconds.
 	if now.Unix() > t.Expiry.Add(Leeway).Unix() {
-		return &tokenError{"the token has expired", fmt.Errorf("exp is %s, now is %s", t.Expiry.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))}
+		return &tokenError{Expired, "the token has expired", fmt.Errorf("exp is %s, now is %s", t.Expiry.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))}
 	}
 	if now.Add(Leeway).Before(t.NotBefore) {
-		return &tokenError{"the token is not yet valid", fmt.Errorf("nbf is %s, now is %s", t.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))}
+		return &tokenError{NotYetValid, "the token is not yet valid", fmt.Errorf("nbf is %s, now is %s", t.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))}
 	}
 	return nil
 }
@@ -177,18 +225,3 @@ func sameType(want, got string) bool {
 	}
 	return strings.EqualFold(got, want) || got == "" && want == IDToken
 }
-
-// tokenError is the token's fault: what the client may know, and the details for the log.
-type tokenError struct {
-	public string
-	detail error
-}
-
-func (e *tokenError) Error() string {
-	if e.detail == nil {
-		return "invalid token: " + e.public
-	}
-	return "invalid token: " + e.public + ": " + e.detail.Error()
-}
-
-func (e *tokenError) Unwrap() error { return ErrInvalidToken }

@@ -33,6 +33,13 @@ func (k Key) same(verified Key) bool {
 	return k.Public == verified.Public // pointers, since the signature was verified
 }
 
+// equal tells whether k is the key that a signature was verified with, also if
+// it was read anew since. No key is equal to one that is absent.
+func (k Key) equal(verified Key) bool {
+	public, ok := verified.Public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.Algorithm == verified.Algorithm && public.Equal(k.Public)
+}
+
 // KeySet finds keys. It never sees a token. The verifier asks for every token,
 // also for one that it has seen before, so Key should be fast for a known key.
 type KeySet interface {

@@ -1,6 +1,7 @@
 package ctb
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/confidential-token-broker/ctb/internal/jose"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -176,7 +178,7 @@ func (t *Token) Satisfies(reqs ...Requirement) error {
 
 // judge returns how the token misses the requirement, 0 if it does not.
 func (r Requirement) judge(t *Token) Mismatch {
-	value, ok := t.Claim(r.path()...)
+	value, ok := r.claim(t)
 	if !ok {
 		return MissingClaim
 	}
@@ -198,6 +200,20 @@ func (r Requirement) judge(t *Token) Mismatch {
 		return UnexpectedValue
 	}
 	return 0
+}
+
+// claim finds the claim, as Token.Claim does with r.path(), of which it makes no slice.
+func (r Requirement) claim(t *Token) (jsontext.Value, bool) {
+	if len(r.Path) > 0 {
+		return t.Claim(r.Path...)
+	}
+	step, rest, more := strings.Cut(r.Name, ".")
+	value, ok := t.member(step)
+	for ok && more {
+		step, rest, more = strings.Cut(rest, ".")
+		value, ok = jose.Member(value, step)
+	}
+	return value, ok
 }
 
 func (r Requirement) wanted() string {
@@ -239,6 +255,9 @@ func (r Requirement) matchNumber(text jsontext.Value) (typed, equal bool) {
 }
 
 func (r Requirement) matchStrings(text jsontext.Value) (typed, equal bool) {
+	if text.Kind() == '"' && bytes.IndexByte(text, '\\') < 0 { // the usual one: nothing to unescape, nothing to copy
+		return r.matchString(text[1 : len(text)-1])
+	}
 	read, isArray := stringOrArray, text.Kind() == '['
 	if r.kind() == ScopeList {
 		read = words
@@ -253,6 +272,31 @@ func (r Requirement) matchStrings(text jsontext.Value) (typed, equal bool) {
 	}
 	return true, r.has(func(want any) bool { s, ok := want.(string); return ok && slices.Contains(list, s) })
 }
+
+// matchString compares a string, which of the types of strings is no array.
+func (r Requirement) matchString(got []byte) (typed, equal bool) {
+	switch r.kind() {
+	case StringArray:
+		return false, false
+	case ScopeList:
+		missing := func(want any) bool { s, ok := want.(string); return !ok || !hasWord(got, s) }
+		return true, len(r.Values) > 0 && !slices.ContainsFunc(r.Values, missing)
+	}
+	return true, r.has(func(want any) bool { s, ok := want.(string); return ok && string(got) == s })
+}
+
+// hasWord tells whether a word stands in a list with spaces between them.
+func hasWord(list []byte, word string) bool {
+	for len(list) > 0 {
+		var w []byte
+		if w, list, _ = bytes.Cut(list, space); len(w) > 0 && string(w) == word { // of two spaces, nothing stands between
+			return true
+		}
+	}
+	return false
+}
+
+var space = []byte{' '}
 
 // int65 is an integer from -2^63 to 2^64-1, which is what JSON issuers use.
 type int65 struct {

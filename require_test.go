@@ -2,6 +2,7 @@ package ctb_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -103,6 +104,56 @@ func TestRequirements(t *testing.T) {
 	}
 }
 
+// TestSpellingsOfOneClaim: an escape, which is read in a way of its own, changes nothing.
+func TestSpellingsOfOneClaim(t *testing.T) {
+	requirements := []ctb.Requirement{
+		ctb.Claim("v"), ctb.Claim("v", "a b"), ctb.Claim("v", "a"), ctb.Claim("v", ""), ctb.Claim("w.v", "a b"),
+		ctb.Scope("a"), ctb.Scope("b"), ctb.Scope("a b"), ctb.Scope(""), ctb.Scope(" "), {Name: "v", Type: ctb.StringArray},
+	}
+	for i := range requirements {
+		if requirements[i].Name == "scope" {
+			requirements[i].Name = "v"
+		}
+	}
+	for plain, escaped := range map[string]string{
+		`"a b"`: `"\u0061 b"`, `"a  b"`: `"a\u0020\u0020b"`, `" a"`: `"\u0020a"`, `"b a "`: `"b\u0020a "`, `"ab"`: `"a\u0062"`,
+	} {
+		one, err := ctb.UnverifiedToken([]byte(`{"exp":1,"v":` + plain + `,"w":{"v":` + plain + `}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := ctb.UnverifiedToken([]byte(`{"exp":1,"\u0076":` + escaped + `,"w":{"\u0076":` + escaped + `}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range requirements {
+			a, b := one.Satisfies(r), other.Satisfies(r)
+			if (a == nil) != (b == nil) || a != nil && a.Error() != b.Error() {
+				t.Errorf("%s: got %v, and as %s %v", plain, a, escaped, b)
+			}
+		}
+	}
+}
+
+// TestClaimsOfManyClaims: each is found, wherever it stands, and none that is not there.
+func TestClaimsOfManyClaims(t *testing.T) {
+	var claims strings.Builder
+	claims.WriteString(`{"exp":1`)
+	for i := range 100 {
+		fmt.Fprintf(&claims, `,"c%d":{"n":%d}`, i, i)
+		tok, err := ctb.UnverifiedToken([]byte(claims.String() + "}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j := range i + 2 {
+			got, ok := tok.Claim(fmt.Sprint("c", j), "n")
+			if want := fmt.Sprint(j); ok != (j <= i) || ok && string(got) != want {
+				t.Fatalf("c%d of %d: got %q, %v", j, i+1, got, ok)
+			}
+		}
+	}
+}
+
 func TestRequirementsThatAreNotWellFormed(t *testing.T) {
 	for want, r := range map[string]ctb.Requirement{
 		"either a name or a path":                   {},
@@ -140,5 +191,24 @@ func TestRequirementsInFiles(t *testing.T) {
 	var r ctb.Requirement
 	if err := strict.Unmarshal([]byte(`{"value_type":"strnig"}`), &r); err == nil || !strings.Contains(err.Error(), `value_type is "strnig", want one of [string int`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestClaimsAreFound: wherever a claim stands, and however its name is written.
+func TestClaimsAreFound(t *testing.T) {
+	claims := `{"exp":1,"\u0061b":"escaped","nested":{"a":{"b":2}},"long":"` + strings.Repeat("x", 1<<16) + `","late":"far"`
+	for i := range 72 {
+		claims += fmt.Sprintf(`,"n%d":%d`, i, i)
+	}
+	token, err := ctb.UnverifiedToken([]byte(claims + `}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"exp": "1", "ab": `"escaped"`, "nested.a.b": "2", "late": `"far"`, "n0": "0", "n71": "71", "": "", `\u0061b`: "", "n72": "", "nested.a.c": "", "exp.a": "",
+	} {
+		if got, ok := token.Claim(strings.Split(path, ".")...); string(got) != want || ok != (want != "") {
+			t.Errorf("%s: got %.40s, %v, want %s", path, got, ok, want)
+		}
 	}
 }

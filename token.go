@@ -27,6 +27,10 @@ type Token struct {
 	KeyID     string    // the header's kid
 
 	payload []byte
+	members []member // where the payload's first ones are, so that a rule costs no second parse
+	more    bool     // there are others, which must be looked for
+	kind    string   // the Config.Type that it was accepted as
+	key     Key      // that its signature was verified with; zero if it was not
 }
 
 // UnverifiedToken reads a JSON claims set that no signature vouches for. It
@@ -46,22 +50,59 @@ func (t *Token) Claims(v any) error { return json.Unmarshal(t.payload, v) }
 // Claim returns the JSON text of the claim at path, each step the name of a
 // member. Do not modify it.
 func (t *Token) Claim(path ...string) ([]byte, bool) {
-	value := jsontext.Value(t.payload)
-	for _, step := range path {
-		var ok bool
-		if value, ok = jose.Member(value, step); !ok { // checked as a whole when it was parsed
+	if len(path) == 0 {
+		return t.payload, true
+	}
+	value, ok := t.member(path[0])
+	for _, step := range path[1:] {
+		if !ok {
 			return nil, false
 		}
+		value, ok = jose.Member(value, step) // checked as a whole when it was parsed
 	}
-	return value, true
+	return value, ok
+}
+
+// member tells where in the payload a name (between its quotes) and its value are. A token that
+// was verified is shorter than that.
+type member struct{ name, nameEnd, value, valueEnd uint16 }
+
+// Tokens have some ten claims. More than mostMembers are not noted, so that many
+// small ones cannot make a token much larger than its payload.
+const (
+	usualMembers = 10
+	mostMembers  = 24
+)
+
+// member finds a claim of the payload's first level.
+func (t *Token) member(name string) (jsontext.Value, bool) {
+	for _, m := range t.members {
+		if string(t.payload[m.name:m.nameEnd]) == name {
+			return t.payload[m.value:m.valueEnd], true
+		}
+	}
+	if !t.more {
+		return nil, false
+	}
+	return jose.Member(t.payload, name)
+}
+
+// note remembers where a member is, if it can be found by the name as it is written.
+func (t *Token) note(name, value, nameAt, at int) {
+	if len(t.members) == mostMembers || nameAt < 0 || at+value > math.MaxUint16 {
+		t.more = true
+		return
+	}
+	t.members = append(t.members, member{uint16(nameAt), uint16(nameAt + name), uint16(at), uint16(at + value)})
 }
 
 // parseToken reads a claims set (RFC 7519 section 4.1). Every claim that is
 // used here must be of its type; "exp" must be there.
 func parseToken(payload []byte) (*Token, error) {
-	t := &Token{payload: payload}
+	t := &Token{payload: payload, members: make([]member, 0, usualMembers)}
 	var hasExpiry bool
-	err := jose.EachMember(payload, func(name []byte, value jsontext.Value) (err error) {
+	err := jose.EachMemberAt(payload, func(name []byte, value jsontext.Value, nameAt, at int) (err error) {
+		t.note(len(name), len(value), nameAt, at)
 		switch string(name) {
 		case "iss":
 			t.Issuer, err = jose.StringValue(name, value)
@@ -117,11 +158,11 @@ func numericDate(name []byte, text jsontext.Value) (time.Time, error) {
 
 // words reads a scope: a string of words (RFC 8693 section 4.2), or an array of them.
 func words(name []byte, text jsontext.Value) ([]string, error) {
-	list, err := stringOrArray(name, text)
-	if err == nil && text.Kind() == '"' {
-		return strings.FieldsFunc(list[0], func(c rune) bool { return c == ' ' }), nil
+	if text.Kind() != '"' {
+		return stringOrArray(name, text)
 	}
-	return list, err
+	s, err := jose.StringValue(name, text)
+	return strings.FieldsFunc(s, func(c rune) bool { return c == ' ' }), err
 }
 
 func stringOrArray(name []byte, text jsontext.Value) ([]string, error) {

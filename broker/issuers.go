@@ -2,15 +2,10 @@ package broker
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
-
-	"github.com/go-json-experiment/json"
 
 	"github.com/confidential-token-broker/ctb"
-	"github.com/confidential-token-broker/ctb/internal/jose"
 	"github.com/confidential-token-broker/ctb/rules"
 )
 
@@ -58,9 +53,9 @@ func newIssuers(c *Config, s *rules.Set, known issuers) (issuers, error) {
 // authenticate verifies an id token. The "iss" of the unverified token only
 // chooses the verifier, which then insists on this very issuer and has no other's keys.
 func (all issuers) authenticate(ctx context.Context, raw string) (*ctb.Token, error) {
-	name, err := unverifiedIssuer(raw)
+	name, err := ctb.UnverifiedIssuer(raw)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errSubject, err)
 	}
 	i := all[name]
 	if i == nil {
@@ -91,29 +86,4 @@ func checkIDToken(t *ctb.Token) error {
 		return fmt.Errorf("%w: it has the claim events, which no id token has", ctb.ErrInvalidToken)
 	}
 	return nil
-}
-
-// unverifiedIssuer reads "iss" out of a token that nobody has verified.
-func unverifiedIssuer(raw string) (string, error) {
-	if len(raw) > jose.MaxSize {
-		return "", errSubject
-	}
-	_, rest, _ := strings.Cut(raw, ".")
-	encoded, _, ok := strings.Cut(rest, ".")
-	if !ok {
-		return "", errSubject
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(encoded)
-	if err != nil {
-		return "", errSubject
-	}
-	value, ok := jose.Member(payload, "iss") // whether another follows, the verifier will see
-	if !ok {
-		return "", errSubject
-	}
-	var name string
-	if err := json.Unmarshal(value, &name); err != nil {
-		return "", errSubject
-	}
-	return name, nil
 }

@@ -213,14 +213,3 @@ func TestDiscovery(t *testing.T) {
 	f := newFixture(t, func(c *Config) { c.Rules = parseRules(t, []byte(text)) })
 	f.verify(t, f.exchangeFor(t, p))
 }
-
-func FuzzUnverifiedIssuer(f *testing.F) {
-	f.Add(`{"iss":"https://idp.example.com/"}`)
-	f.Add(`{"a":{"iss":"x"},"iss":"y"}`)
-	f.Add(`{"iss":1}`)
-	f.Add(`["iss"`)
-	f.Fuzz(func(t *testing.T, payload string) {
-		_, _ = unverifiedIssuer(payload)
-		_, _ = unverifiedIssuer(rawJWS("{}", payload))
-	})
-}

@@ -13,9 +13,17 @@ import (
 
 // EachMember calls f for each member of the JSON object in data, in order. The
 // whole text is checked: valid UTF-8, and no name twice in any object, so that
-// two readers of one text cannot see two meanings. Name and value are views
-// that f must not keep. Errors of f end the walk and come back as they are.
+// two readers of one text cannot see two meanings. Name and value may be kept, and are not to be
+// modified: they are views of data, but for a name with an escape in it, which
+// is written anew. Errors of f end the walk and come back as they are.
 func EachMember(data []byte, f func(name []byte, value jsontext.Value) error) error {
+	return EachMemberAt(data, func(name []byte, value jsontext.Value, _, _ int) error { return f(name, value) })
+}
+
+// EachMemberAt is EachMember for who wants to find the members again: a value is at
+// data[at:at+len(value)], and a name, as it is written between its quotes, at
+// data[nameAt:nameAt+len(name)]. nameAt is -1 where there is an escape in the name.
+func EachMemberAt(data []byte, f func(name []byte, value jsontext.Value, nameAt, at int) error) error {
 	r := readers.Get().(*reader)
 	defer readers.Put(r)
 	r.source = *bytes.NewBuffer(data)
@@ -31,18 +39,23 @@ func EachMember(data []byte, f func(name []byte, value jsontext.Value) error) er
 		return JSONError(err)
 	}
 	for r.PeekKind() != '}' {
-		raw, err := r.ReadValue()
+		quoted, err := r.ReadValue()
 		if err != nil {
 			return JSONError(err)
 		}
-		if r.name, err = jsontext.AppendUnquote(r.name[:0], raw); err != nil {
-			return JSONError(err)
+		nameAt := int(r.InputOffset()) - len(quoted) + 1
+		name, err := unquote(quoted)
+		if err != nil {
+			return err
+		}
+		if len(name) != len(quoted)-2 {
+			nameAt = -1
 		}
 		value, err := r.ReadValue()
 		if err != nil {
 			return JSONError(err)
 		}
-		if err := f(r.name, value); err != nil {
+		if err := f(name, value, nameAt, int(r.InputOffset())-len(value)); err != nil {
 			return err
 		}
 	}
@@ -70,11 +83,10 @@ func Member(data []byte, name string) (value jsontext.Value, ok bool) {
 
 var errFound = errors.New("found")
 
-// reader is a decoder with what it reads from and where names are unquoted.
+// reader is a decoder with what it reads from.
 type reader struct {
 	jsontext.Decoder
 	source bytes.Buffer
-	name   []byte
 }
 
 var readers = sync.Pool{New: func() any { return new(reader) }}
@@ -84,14 +96,20 @@ func StringValue(name []byte, value jsontext.Value) (string, error) {
 	if value.Kind() != '"' {
 		return "", fmt.Errorf("%s has the wrong type, want a string", name)
 	}
-	if bytes.IndexByte(value, '\\') < 0 {
-		return string(value[1 : len(value)-1]), nil // nothing to unescape
+	s, err := unquote(value)
+	return string(s), err
+}
+
+// unquote returns what a JSON string says: a view of it, unless something in it is escaped.
+func unquote(quoted jsontext.Value) ([]byte, error) {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return quoted[1 : len(quoted)-1 : len(quoted)-1], nil
 	}
-	s, err := jsontext.AppendUnquote(nil, value)
+	s, err := jsontext.AppendUnquote(nil, quoted)
 	if err != nil {
-		return "", JSONError(err)
+		return nil, JSONError(err)
 	}
-	return string(s), nil
+	return s, nil
 }
 
 // JSONError says what is wrong with a JSON text without quoting it.

@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -20,6 +21,26 @@ func TestEachMember(t *testing.T) {
 	stop := errors.New("stop")
 	if err := EachMember([]byte(`{"a":1,"b":`), func([]byte, jsontext.Value) error { return stop }); err != stop {
 		t.Errorf("the error of f came back as %v", err)
+	}
+}
+
+// TestMembersMayBeKept: another text, read after it with the same decoder, leaves them as they are.
+func TestMembersMayBeKept(t *testing.T) {
+	var kept [][]byte
+	keep := func(name []byte, value jsontext.Value) error {
+		kept = append(kept, name, value)
+		return nil
+	}
+	if err := EachMember([]byte(`{"plain":"one","\u0065scaped":[2]}`), keep); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if err := EachMember([]byte(`{"PLAIN":"ONE","\u0045SCAPED":[3]}`), func([]byte, jsontext.Value) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := string(bytes.Join(kept, []byte(" "))), `plain "one" escaped [2]`; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
