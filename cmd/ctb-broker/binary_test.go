@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/confidential-token-broker/ctb/exchange"
+	"github.com/confidential-token-broker/ctb/internal/built"
 	"github.com/confidential-token-broker/ctb/internal/jose"
 )
 
@@ -47,12 +48,12 @@ func rulesFor(jwks, name string) string {
 // build makes the program, as it is shipped or with the tag of the development build.
 func build(t *testing.T, tags string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "ctb-broker")
-	out, err := exec.Command("go", "build", "-tags", tags, "-o", path, ".").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	dir := t.TempDir()
+	if err := built.Programs(dir, []string{"-tags", tags}, "cmd/ctb-broker"); err != nil {
+		t.Fatal(err)
 	}
-	return path
+	built.Follow(t, []string{"-tags", tags}, "cmd/ctb-broker")
+	return filepath.Join(dir, "ctb-broker")
 }
 
 func TestProductionBuildRefusesSimulatedHardware(t *testing.T) {

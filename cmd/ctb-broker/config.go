@@ -10,7 +10,6 @@ import (
 	"github.com/confidential-token-broker/ctb/cmd/internal/configfile"
 	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
 	"github.com/confidential-token-broker/ctb/rules"
-	"github.com/goccy/go-yaml"
 )
 
 // config is the configuration file. deploy/broker.example.yaml explains each key.
@@ -18,17 +17,17 @@ type config struct {
 	Issuer  string   `yaml:"issuer"`
 	Listen  string   `yaml:"listen"`
 	TEE     string   `yaml:"tee"`
-	Signing signing  `yaml:"signing"`
+	Signing signing  `yaml:"signing" null:"absent"`
 	Rules   string   `yaml:"rules"`
-	TLS     tlsFiles `yaml:"tls"`
-	Audit   audit    `yaml:"audit"`
-	Limits  limits   `yaml:"limits"`
+	TLS     tlsFiles `yaml:"tls" null:"absent"`
+	Audit   audit    `yaml:"audit" null:"absent"`
+	Limits  limits   `yaml:"limits" null:"absent"`
 
-	Collateral evidence.Source `yaml:"collateral"`
+	Collateral evidence.Source `yaml:"collateral" null:"absent"`
 
 	Compatibility  string         `yaml:"compatibility"`
-	EncryptedRules encryptedRules `yaml:"rules_encrypted"`
-	Simulated      simulatedTEE   `yaml:"simulated"`
+	EncryptedRules encryptedRules `yaml:"rules_encrypted" null:"absent"`
+	Simulated      simulatedTEE   `yaml:"simulated" null:"absent"`
 
 	file *configfile.File
 }
@@ -82,14 +81,10 @@ const (
 // duration is written as Go writes it: 24h, 90s.
 type duration time.Duration
 
-func (d *duration) UnmarshalYAML(text []byte) error {
-	var s string
-	if err := yaml.Unmarshal(text, &s); err != nil {
-		return errors.New("want a duration such as 24h or 90s")
-	}
-	v, err := time.ParseDuration(s)
+func (d *duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
 	if err != nil {
-		return fmt.Errorf("got %q, want a duration such as 24h or 90s", s)
+		return fmt.Errorf("got %.40q, want a duration such as 24h or 90s", text)
 	}
 	*d = duration(v)
 	return nil

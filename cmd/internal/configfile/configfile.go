@@ -1,21 +1,18 @@
-// Package configfile reads the configuration files of the servers: YAML or
-// JSON, strictly, with every error at its file, line and column.
+// Package configfile reads the configurations of the servers: files of YAML or
+// JSON and variables of the environment, strictly, with every error at its
+// file, line and column, or its variable.
 //
 // It owns the reading alone. What the keys are, and which values make sense, is each program's.
 package configfile
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"reflect"
 	"strings"
 
 	"github.com/confidential-token-broker/ctb/internal/fetch"
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
 )
 
 // MaxSize bounds a configuration file, in bytes: the YAML parser's time grows
@@ -24,8 +21,9 @@ const MaxSize = 64 << 10
 
 // File is a configuration file that was read.
 type File struct {
-	Path string
-	text []byte
+	Path    string
+	root    *node
+	decoded decoder
 }
 
 // Read reads the file and decodes it into v, a pointer to a struct.
@@ -38,79 +36,73 @@ func Read(path string, v any) (*File, error) {
 }
 
 // Decode is Read for a text that is at hand. Unknown keys, keys that stand
-// twice and a second document are errors.
+// twice, keys without a value and a second document are errors.
 func Decode(path string, text []byte, v any) (*File, error) {
-	d := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
-	switch err := d.Decode(v); {
-	case errors.Is(err, io.EOF):
-		return nil, fmt.Errorf("%s: the file is empty", path)
-	case err != nil:
-		return nil, explain(path, err)
+	f, err := Parse(path, text)
+	if err != nil {
+		return nil, err
 	}
-	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: it has more than one document, want one", path)
-	}
-	return &File{path, text}, nil
+	return f, f.Decode(v)
 }
 
-// explain puts the position in front, as compilers do.
-func explain(path string, err error) error {
-	var e yaml.Error
-	if !errors.As(err, &e) || e.GetToken() == nil {
-		return fmt.Errorf("%s: %w", path, err)
+// Parse reads a text that is decoded later.
+func Parse(path string, text []byte) (*File, error) {
+	if len(text) > MaxSize {
+		return nil, fmt.Errorf("%s: it has more than %d bytes", path, MaxSize)
 	}
-	at := e.GetToken().Position
-	message := e.GetMessage()
-	var kind *yaml.TypeError
-	if errors.As(err, &kind) {
-		message = fmt.Sprintf("got %s, want %s", inWords(kind.SrcType), inWords(kind.DstType))
-		if kind.SrcType.Kind() == reflect.Map {
-			message += "; text with a colon in it needs quotes"
-		}
+	root, err := parse(text, "")
+	if err != nil {
+		return nil, placed(path, err)
 	}
-	return fmt.Errorf("%s:%d:%d: %s", path, at.Line, at.Column, message)
+	return &File{Path: path, root: root}, nil
 }
 
-// inWords names a kind of value as people know it who do not know Go.
-func inWords(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Pointer:
-		return inWords(t.Elem())
-	case reflect.Map, reflect.Struct:
-		return "keys and values"
-	case reflect.Slice, reflect.Array:
-		return "a list"
-	case reflect.String:
-		return "text"
-	case reflect.Bool:
-		return "true or false"
-	}
-	return "a number"
+// Empty is a file in which nothing stands, for the environment alone.
+func Empty() *File { return &File{root: &node{kind: mapping, size: 1}} }
+
+// Decode puts what was read into v, a pointer to a struct whose tags say which keys there are.
+func (f *File) Decode(v any) error {
+	target := reflect.ValueOf(v).Elem()
+	f.decoded = decoder{index: map[string]record{}, types: target.Type()}
+	return placed(f.Path, f.decoded.decode(f.root, target, position{}))
 }
+
+// placed makes an error for people of a fault.
+func placed(path string, err error) error {
+	var at *fault
+	if errors.As(err, &at) {
+		return at.at.in(path, at.err)
+	}
+	return err
+}
+
+// Has tells whether a key is given. Keys are in their first spelling.
+func (f *File) Has(key string) bool {
+	_, ok := f.decoded.index[key]
+	return ok
+}
+
+// Written is a key as it is spelt in the file.
+func (f *File) Written(key string) string {
+	if r, ok := f.decoded.index[key]; ok {
+		return r.written
+	}
+	return key
+}
+
+// Others are the keys that are given and belong to another program, as they are written.
+func (f *File) Others() []string { return f.decoded.upstream }
 
 // Fault says what is wrong with the value of a key such as "signing.alg". The
 // place of an absent key is that of the nearest one that would hold it.
 func (f *File) Fault(key, format string, args ...any) error {
 	reason := fmt.Errorf(format, args...)
-	for at := key; at != ""; {
-		if p, err := yaml.PathString("$." + at); err == nil {
-			if node, err := p.ReadNode(bytes.NewReader(f.text)); err == nil && node != nil {
-				line, column := position(node)
-				return fmt.Errorf("%s:%d:%d: %s: %w", f.Path, line, column, key, reason)
-			}
+	for held := key; held != ""; held = held[:max(0, strings.LastIndexAny(held, ".["))] {
+		if r, ok := f.decoded.index[held]; ok {
+			return r.node.at.in(f.Path, fmt.Errorf("%s: %w", r.written+key[len(held):], reason))
 		}
-		at = at[:max(0, strings.LastIndexAny(at, ".["))]
 	}
-	return fmt.Errorf("%s: %s: %w", f.Path, key, reason)
-}
-
-// position is where a node begins; the token of a block mapping is its first colon.
-func position(node ast.Node) (line, column int) {
-	if m, ok := node.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
-		node = m.Values[0].Key
-	}
-	at := node.GetToken().Position
-	return at.Line, at.Column
+	return place{}.in(f.Path, fmt.Errorf("%s: %w", key, reason))
 }
 
 // Resolve makes paths relative to the file's directory, wherever the program was started. Empty ones stay empty.

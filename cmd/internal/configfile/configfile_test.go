@@ -19,8 +19,8 @@ func TestDecodeSaysWhere(t *testing.T) {
 		"":                              "f: the file is empty",
 		"name: a\nnmae: b\n":            `f:2:1: unknown field "nmae"`,
 		"name: a\nname: b\n":            "f:2:1: mapping key \"name\" already defined at [1:1]",
-		"name: [a]\n":                   "f:1:7: got a list, want text",
-		"inner:\n  count: many\n":       "f:2:10: got text, want a number",
+		"name: [a]\n":                   "f:1:7: name: got a list, want text",
+		"inner:\n  count: many\n":       "f:2:10: inner.count: got text, want a number",
 		"inner: {list: [read:all]}\n":   "got keys and values, want text; text with a colon in it needs quotes",
 		"name: a\n---\nname: b\n":       "f: it has more than one document, want one",
 		"name: 'a\n":                    "f:1:7:",
@@ -50,6 +50,23 @@ func TestFaultPointsAtTheNearestKey(t *testing.T) {
 	}
 }
 
+func TestFaultPointsIntoAList(t *testing.T) {
+	f, err := Decode("f", []byte("- name: a\n- name: b\n  inner: {count: 7}\n"), new([]example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"[1]":             "f:2:3: [1]: wrong",
+		"[1].inner.count": "f:3:18: [1].inner.count: wrong",
+		"[1].absent":      "f:2:3: [1].absent: wrong",
+		"[2]":             "f: [2]: wrong",
+	} {
+		if got := f.Fault(key, "wrong").Error(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
 func TestResolve(t *testing.T) {
 	relative, absolute, empty := "a/b", filepath.FromSlash("/c"), ""
 	(&File{Path: filepath.FromSlash("/etc/ctb/f")}).Resolve(&relative, &absolute, &empty)
@@ -58,11 +75,18 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// FuzzDecode: no text makes it panic, and each error has the file in front.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("name: a\ninner: {count: 1, list: [a]}\n"))
+	f.Add([]byte("name: &a b\ninner: {<<: {count: 1}, list: [*a, *a]}\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if file, err := Decode("f", text, new(example)); err == nil {
+		file, err := Parse("f", text)
+		if err == nil {
+			err = file.Decode(new(example))
 			_ = file.Fault("inner.list[0]", "wrong")
+		}
+		if err != nil && !strings.HasPrefix(err.Error(), "f:") {
+			t.Errorf("got %v, want a place", err)
 		}
 	})
 }

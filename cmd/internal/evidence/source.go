@@ -26,12 +26,12 @@ import (
 //	  cache: /var/cache/ctb      # a directory
 //	  file: collateral.json      # if the service has none, or can't be asked
 type Source struct {
-	File       string `yaml:"file"`         // a collateral file (QuoteCollateralV3)
-	PCS        string `yaml:"pcs"`          // "intel"; "qcnl", which is /etc/sgx_default_qcnl.conf; an https URL; the path of a qcnl.conf
-	Update     string `yaml:"update"`       // which of Intel's update channels: "standard" (the default) or "early"
-	APIKeyFile string `yaml:"api_key_file"` // a file with the service's API key, if it wants one
-	CA         string `yaml:"ca_path"`      // the certificates (PEM) that the service must be known by; empty: the public CAs
-	Cache      string `yaml:"cache"`        // a directory where collateral outlives the program; empty: in memory alone
+	File       string `yaml:"file" null:"absent"`         // a collateral file (QuoteCollateralV3)
+	PCS        string `yaml:"pcs" null:"absent"`          // "intel"; "qcnl", which is /etc/sgx_default_qcnl.conf; an https URL; the path of a qcnl.conf
+	Update     string `yaml:"update" null:"absent"`       // which of Intel's update channels: "standard" (the default) or "early"
+	APIKeyFile string `yaml:"api_key_file" null:"absent"` // a file with the service's API key, if it wants one
+	CA         string `yaml:"ca_path" null:"absent"`      // the certificates (PEM) that the service must be known by; empty: the public CAs
+	Cache      string `yaml:"cache" null:"absent"`        // a directory where collateral outlives the program; empty: in memory alone
 
 	// Now is the clock of the cache; nil means time.Now.
 	Now func() time.Time `yaml:"-"`

@@ -25,10 +25,10 @@ func TestSourceInYAML(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"collateral: [c.json]":               "f:1:13: sequence was used where mapping is expected",
-		"collateral:\n  fil: c.json":         `f:2:3: unknown field "fil"`,
+		"collateral: [c.json]":               "f:1:13: collateral: got a list, want keys and values",
+		"collateral:\n  fil: c.json":         `f:2:3: unknown field "fil" in collateral, did you mean "file"?`,
 		"collateral:\n  pcs: a\n  pcs: b":    `f:3:3: mapping key "pcs" already defined at [2:3]`,
-		"collateral:\n  pcs: a\n  file: [x]": "f:3:9: got a list, want text",
+		"collateral:\n  pcs: a\n  file: [x]": "f:3:9: collateral.file: got a list, want text",
 	} {
 		if _, err := decode(text); err == nil || err.Error() != want {
 			t.Errorf("%q: got %v, want %s", text, err, want)
