@@ -1,129 +1,109 @@
 package gateway
 
 import (
-	"bufio"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/confidential-token-broker/ctb"
+	"github.com/confidential-token-broker/ctb/gateway/access"
 )
 
-// accessLog writes one line for each request, but of refusals no more than its ration.
-type accessLog struct {
-	next     http.Handler
-	log      *slog.Logger
-	refusals ration
-}
-
-// recorder notes what became of a request. Flushing reaches the connection
-// through Unwrap, as without it.
-type recorder struct {
-	http.ResponseWriter
-	status  int
-	token   *ctb.Token // nil unless it was accepted
-	refusal error      // why the token was not
-	err     error      // why the upstream failed
-}
-
-type recorderKey struct{}
-
-// recorderOf returns the record of a request, or one that nobody reads.
-func recorderOf(r *http.Request) *recorder {
-	if rec, ok := r.Context().Value(recorderKey{}).(*recorder); ok {
-		return rec
-	}
-	return new(recorder)
-}
-
-// NoteRefusal brings the reason of a refusal into the gateway's log. Set it as
-// the OnRefusal of the verifier's configuration.
-func NoteRefusal(r *http.Request, err error) { recorderOf(r).refusal = err }
-
-// WriteHeader implements http.ResponseWriter.
-func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements http.ResponseWriter.
-func (w *recorder) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(p)
-}
-
-// Hijack implements http.Hijacker. The proxy writes its 101 past WriteHeader.
-func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	if err == nil {
-		w.status = http.StatusSwitchingProtocols
-	}
-	return conn, rw, err
-}
-
-// Unwrap serves http.ResponseController.
-func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// noteToken runs behind the authorization, and tells the log which token it was.
-func noteToken(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		recorderOf(r).token, _ = ctb.FromContext(r.Context())
-		next.ServeHTTP(w, r)
-	})
-}
-
-// ServeHTTP implements http.Handler.
-func (l *accessLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	start := time.Now()
-	rec := &recorder{ResponseWriter: w}
-	defer func() { l.write(rec, r, time.Since(start)) }() // also if the upstream breaks off and the proxy panics with http.ErrAbortHandler
-	l.next.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), recorderKey{}, rec)))
-}
-
-// write logs the request. It knows a token by its jti and kid where it was
-// accepted, and by the beginning of its SHA-256 where it was not or has no jti:
-// neither lets a reader of the log use the token, or tells whose it is.
-func (l *accessLog) write(rec *recorder, r *http.Request, took time.Duration) {
-	if rec.token == nil && !l.refusals.take(l.log) {
+// log writes the request's one line, but of strangers and refusals no more than
+// their ration. It knows a token by its jti and kid where it was accepted, and
+// by the beginning of its SHA-256 where it was not or has no jti: neither lets a
+// reader of the log use the token, or tells whose it is. An API key it knows by its name.
+func (x *exchange) log(r *http.Request) {
+	log := x.g.config.Logger
+	if log == nil || (x.refusal != nil || x.decision.Who == nil) && !x.g.refusals.take(log) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 11)
-	attrs = append(attrs,
-		slog.String("method", r.Method),
-		slog.String("host", r.Host),
-		slog.String("path", r.URL.Path),
-		slog.Int("status", rec.status),
-		slog.Duration("took", took),
-		slog.String("client", r.RemoteAddr),
-	)
-	if rec.token != nil {
-		attrs = append(attrs, slog.String("jti", rec.token.ID), slog.String("kid", rec.token.KeyID))
+	handler, level, now := log.Handler(), x.level(), time.Now()
+	if !handler.Enabled(r.Context(), level) {
+		return
 	}
-	if rec.token == nil || rec.token.ID == "" {
-		if sum := fingerprint(r.Header.Get("Authorization")); sum != "" {
+	attrs := make([]slog.Attr, 0, 18)
+	attrs = append(attrs,
+		slog.String("method", short(r.Method)),
+		slog.String("host", short(r.Host)),
+		slog.String("path", short(r.URL.Path)),
+		slog.String("route", x.decision.Route),
+		slog.String("request_id", x.id[0]),
+		slog.Duration("took", now.Sub(x.start)),
+		slog.String("client", x.g.clientOf(r)),
+	)
+	if x.status != 0 {
+		attrs = append(attrs, slog.Int("status", x.status))
+	}
+	attrs = appendIdentity(attrs, r, &x.decision, x.refusal == nil)
+	if x.refusal != nil {
+		attrs = appendRefusal(attrs, x.refusal)
+	}
+	if x.err != nil {
+		attrs = append(attrs, slog.String("error", x.err.Error()))
+	}
+	// A record of its own, without the place in the source: LogAttrs would walk the stack for it, and it is the same always.
+	line := slog.NewRecord(now, level, "request", 0)
+	line.AddAttrs(attrs...)
+	_ = handler.Handle(r.Context(), line) // a log that can't be written stops no request
+}
+
+// longestShown bounds what a line repeats of a client's words, each, in bytes.
+const longestShown = 1 << 10
+
+func short(s string) string {
+	if len(s) <= longestShown {
+		return s
+	}
+	return s[:longestShown] + "..."
+}
+
+// level is Error where neither the client nor who asks is at fault.
+func (x *exchange) level() slog.Level {
+	switch {
+	case x.gone:
+	case x.refusal != nil && x.refusal.Reason == access.KeysUnavailable, x.err != nil:
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}
+
+func appendIdentity(attrs []slog.Attr, r *http.Request, d *Decision, allowed bool) []slog.Attr {
+	if allowed {
+		attrs = append(attrs, slog.String("mode", string(d.mode())))
+	}
+	switch {
+	case d.Who == nil:
+	case d.Who.Token != nil:
+		if d.Who.Token.ID != "" {
+			attrs = append(attrs, slog.String("jti", d.Who.Token.ID))
+		} else if sum := fingerprint(r.Header.Get("Authorization")); sum != "" {
 			attrs = append(attrs, slog.String("token_sha256", sum))
 		}
+		if d.Who.Token.KeyID != "" {
+			attrs = append(attrs, slog.String("kid", d.Who.Token.KeyID))
+		}
+	case d.Who.Name != "":
+		attrs = append(attrs, slog.String("api_key", d.Who.Name))
 	}
-	if rec.refusal != nil {
-		attrs = append(attrs, slog.String("refused", rec.refusal.Error()))
+	return attrs
+}
+
+func appendRefusal(attrs []slog.Attr, refusal *access.Refusal) []slog.Attr {
+	attrs = append(attrs,
+		slog.String("mode", string(refusal.Mode)),
+		slog.String("reason", string(refusal.Reason)),
+		slog.String("refused", refusal.Error()),
+	)
+	if refusal.Fault != "" {
+		attrs = append(attrs, slog.String("fault", string(refusal.Fault)))
 	}
-	if rec.err != nil {
-		attrs = append(attrs, slog.String("error", rec.err.Error()))
+	if refusal.Fingerprint != "" {
+		attrs = append(attrs, slog.String("token_sha256", refusal.Fingerprint))
 	}
-	level := slog.LevelInfo
-	if rec.refusal != nil && rec.status >= 500 || rec.err != nil && rec.status != statusClientGone {
-		level = slog.LevelError // the keys cannot be had or trusted, or the upstream failed: not the client's fault
-	}
-	l.log.LogAttrs(r.Context(), level, "request", attrs...)
+	return attrs
 }
 
 // fingerprint is the beginning of the SHA-256 of the bearer token in an
@@ -135,6 +115,7 @@ func fingerprint(header string) string {
 	if token == "" || !strings.EqualFold(scheme, "Bearer") {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(token))
+	var buf [2048]byte // on the stack: most tokens fit
+	sum := sha256.Sum256(append(buf[:0], token...))
 	return hex.EncodeToString(sum[:6])
 }

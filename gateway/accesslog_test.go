@@ -54,7 +54,7 @@ func TestStrangersCannotFillTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		h, err := gateway.New(gateway.Config{
-			Upstream: &url.URL{Scheme: "http", Host: "upstream"}, Verifier: iss.Verifier(),
+			Upstream: &url.URL{Scheme: "http", Host: "upstream"}, Credentials: tokens(t, iss.Verifier()),
 			Transport: transportFunc(answerOK), Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		})
 		if err != nil {
@@ -86,3 +86,16 @@ func TestStrangersCannotFillTheLog(t *testing.T) {
 
 // answerOK is an upstream without a network.
 func answerOK(*http.Request) (*http.Response, error) { return httptest.NewRecorder().Result(), nil }
+
+// TestLogLinesAreShort: what a stranger sends fills no disk, though each of his lines has room for all of his header.
+func TestLogLinesAreShort(t *testing.T) {
+	g := newRig(t, setup{})
+	long := strings.Repeat("a\x1b", 10<<10)
+	g.raw("GET /" + url.PathEscape(long) + " HTTP/1.1\r\nHost: " + strings.Repeat("h", 10<<10) + "\r\nConnection: close\r\n\r\n")
+	g.raw(strings.Repeat("M", 10<<10) + " /end HTTP/1.1\r\nHost: gw\r\nConnection: close\r\n\r\n")
+	for line := range strings.Lines(g.waitLog(`"path":"/end"`)) {
+		if len(line) > 8<<10 {
+			t.Errorf("a line has %d bytes", len(line))
+		}
+	}
+}

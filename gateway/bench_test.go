@@ -17,6 +17,7 @@ import (
 	"github.com/confidential-token-broker/ctb"
 	"github.com/confidential-token-broker/ctb/ctbtest"
 	"github.com/confidential-token-broker/ctb/gateway"
+	"github.com/confidential-token-broker/ctb/gateway/limit"
 )
 
 // BenchmarkGateway compares the gateway with a bare httputil.ReverseProxy over
@@ -36,7 +37,25 @@ func BenchmarkGateway(b *testing.B) {
 	iss := ctbtest.NewIssuer(b)
 	guarded := func(l *slog.Logger) http.Handler {
 		h, err := gateway.New(gateway.Config{
-			Upstream: target, Verifier: iss.Verifier(), Requirements: []ctb.Requirement{ctb.Scope("read:reports")}, Logger: l,
+			Upstream: target, Credentials: tokens(b, iss.Verifier()), Requirements: []ctb.Requirement{ctb.Scope("read:reports")}, Logger: l,
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return h
+	}
+	routed := func() http.Handler {
+		limits, err := limit.New(limit.Config{PerSecond: 1e9, Concurrent: 1e6})
+		if err != nil {
+			b.Fatal(err)
+		}
+		h, err := gateway.New(gateway.Config{
+			Upstream: target, Credentials: tokens(b, iss.Verifier()), Limits: limits,
+			Routes: []gateway.Route{
+				{Path: "/healthcheck", Open: true}, {Path: "/admin/*", Rules: []gateway.Rule{{Claims: []ctb.Requirement{ctb.Scope("admin")}}}},
+				{Path: "/*", Rules: []gateway.Rule{{Claims: []ctb.Requirement{ctb.Scope("read:reports")}}}},
+			},
+			ClaimHeaders: []gateway.ClaimHeader{{Header: "X-User", Claim: []string{"sub"}}},
 		})
 		if err != nil {
 			b.Fatal(err)
@@ -54,6 +73,7 @@ func BenchmarkGateway(b *testing.B) {
 	}{
 		{"bare", bare},
 		{"jwt", guarded(nil)},
+		{"jwt-routed", routed()}, // with rules, limits and a claim header
 		{"jwt-logged", guarded(slog.New(slog.NewJSONHandler(io.Discard, nil)))},
 	} {
 		b.Run(bb.name, func(b *testing.B) {

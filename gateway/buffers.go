@@ -5,7 +5,7 @@ import "sync"
 // bufferSize is what io.Copy uses.
 const bufferSize = 32 << 10
 
-// buffers lends the proxy its copy buffers. A pointer to an array goes into
+// buffers lends copy buffers. A pointer to an array goes into
 // the pool without an allocation, where a slice would need one.
 type buffers struct{ pool sync.Pool }
 

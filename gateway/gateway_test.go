@@ -1,183 +1,19 @@
 package gateway_test
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/confidential-token-broker/ctb"
 	"github.com/confidential-token-broker/ctb/ctbtest"
 	"github.com/confidential-token-broker/ctb/gateway"
 )
-
-// rig is a gateway over TLS before an upstream, both on real sockets.
-type rig struct {
-	tb       testing.TB
-	issuer   *ctbtest.Issuer
-	gateway  *httptest.Server
-	upstream *httptest.Server
-	log      *logBuffer
-
-	mu   sync.Mutex
-	seen []*http.Request // what reached the upstream
-}
-
-// setup changes the rig before it starts.
-type setup struct {
-	upstream     http.HandlerFunc
-	keys         ctb.KeySet
-	requirements []ctb.Requirement
-	forwardToken bool
-	path         string // of the upstream
-	serverConfig func(*http.Server)
-}
-
-func newRig(tb testing.TB, s setup) *rig {
-	tb.Helper()
-	g := &rig{tb: tb, issuer: ctbtest.NewIssuer(tb), log: new(logBuffer)}
-	g.upstream = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.mu.Lock()
-		g.seen = append(g.seen, r)
-		g.mu.Unlock()
-		if s.upstream != nil {
-			s.upstream(w, r)
-			return
-		}
-		io.WriteString(w, "hello from the upstream")
-	}))
-	tb.Cleanup(g.upstream.Close)
-	target, err := url.Parse(g.upstream.URL + s.path)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if s.keys == nil {
-		s.keys = g.issuer.Keys()
-	}
-	v, err := ctb.NewVerifier(ctb.Config{Issuer: g.issuer.URL, Audience: ctbtest.Audience, Keys: s.keys, OnRefusal: gateway.NoteRefusal})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	h, err := gateway.New(gateway.Config{
-		Upstream: target, Verifier: v, Requirements: s.requirements, ForwardToken: s.forwardToken,
-		Logger: slog.New(slog.NewJSONHandler(g.log, nil)),
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	g.gateway = httptest.NewUnstartedServer(h)
-	g.gateway.Config.MaxHeaderBytes = 64 << 10
-	if s.serverConfig != nil {
-		s.serverConfig(g.gateway.Config)
-	}
-	g.gateway.StartTLS()
-	tb.Cleanup(g.gateway.Close)
-	return g
-}
-
-// logBuffer is a log that a test can read while it is written.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// waitLog waits until the log has this text: a request's line is written after its answer.
-func (g *rig) waitLog(want string) string {
-	g.tb.Helper()
-	for range 1000 {
-		if log := g.log.String(); strings.Contains(log, want) {
-			return log
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	g.tb.Fatalf("the log lacks %s: %s", want, g.log)
-	return ""
-}
-
-// dial opens a TLS connection to the gateway, for requests that net/http would not send.
-func (g *rig) dial() *tls.Conn {
-	g.tb.Helper()
-	c, err := tls.Dial("tcp", g.gateway.Listener.Addr().String(), g.gateway.Client().Transport.(*http.Transport).TLSClientConfig)
-	if err != nil {
-		g.tb.Fatal(err)
-	}
-	g.tb.Cleanup(func() { c.Close() })
-	return c
-}
-
-// raw sends a request as it is written, and returns the answer with its body.
-func (g *rig) raw(request string) (*http.Response, string) {
-	g.tb.Helper()
-	c := g.dial()
-	go io.WriteString(c, request)
-	res, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		g.tb.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		g.tb.Fatal(err)
-	}
-	return res, string(body)
-}
-
-// do sends a request with a token.
-func (g *rig) do(method, path, token string, body io.Reader, header http.Header) (*http.Response, string) {
-	g.tb.Helper()
-	req, err := http.NewRequest(method, g.gateway.URL+path, body)
-	if err != nil {
-		g.tb.Fatal(err)
-	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	res, err := g.gateway.Client().Do(req)
-	if err != nil {
-		g.tb.Fatal(err)
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(res.Body)
-	if err != nil {
-		g.tb.Fatal(err)
-	}
-	return res, string(answer)
-}
-
-// reached returns the requests that came through since the last call.
-func (g *rig) reached() []*http.Request {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	seen := g.seen
-	g.seen = nil
-	return seen
-}
 
 func TestLetsThrough(t *testing.T) {
 	g := newRig(t, setup{requirements: []ctb.Requirement{ctb.Scope("read:reports"), ctb.Claim("org.role", "admin", "owner")}})
@@ -235,7 +71,7 @@ func TestForwardedHeaders(t *testing.T) {
 		"X-Original-Url": {"/admin"}, "X-Rewrite-Url": {"/admin"}, "X-Other": {"kept"},
 		"Cf-Connecting-Ip": {"10.0.0.7"}, "X-Client-Ip": {"10.0.0.8"}, "X-Cluster-Client-Ip": {"10.0.0.9"},
 		"X-Original-Forwarded-For": {"10.0.0.10"}, "X-Original-Host": {"admin.example"}, "X-Host": {"admin.example"},
-		"X.Forwarded.For": {"10.0.0.11"}, "x_real.ip": {"10.0.0.12"}, "Proxy": {"http://mallory.example"},
+		"X.Forwarded.For": {"10.0.0.11"}, "X-Request-Id": {"mine"}, "x_real.ip": {"10.0.0.12"}, "Proxy": {"http://mallory.example"},
 	})
 	if res.StatusCode != 200 {
 		t.Fatalf("got %d, want 200", res.StatusCode)
@@ -243,7 +79,8 @@ func TestForwardedHeaders(t *testing.T) {
 	h := g.reached()[0].Header
 	want := http.Header{
 		"X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-Host": {g.gateway.Listener.Addr().String()}, "X-Forwarded-Proto": {"https"},
-		"X-Other": {"kept"},
+		"X-Other": {"kept"}, "Forwarded": {`for=127.0.0.1;host="` + g.gateway.Listener.Addr().String() + `";proto=https`},
+		"X-Request-Id": {res.Header.Get("X-Request-Id")},
 	}
 	for name, values := range h {
 		switch name {
@@ -323,7 +160,7 @@ func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { retu
 func TestUpstreamTimeout(t *testing.T) {
 	iss := ctbtest.NewIssuer(t)
 	h, err := gateway.New(gateway.Config{
-		Upstream: &url.URL{Scheme: "http", Host: "upstream"}, Verifier: iss.Verifier(),
+		Upstream: &url.URL{Scheme: "http", Host: "upstream"}, Credentials: tokens(t, iss.Verifier()),
 		Transport: transportFunc(func(*http.Request) (*http.Response, error) { return nil, timeoutError{} }),
 	})
 	if err != nil {
@@ -348,14 +185,13 @@ func TestNewRefuses(t *testing.T) {
 	good := parse("http://127.0.0.1:3000")
 	for name, c := range map[string]gateway.Config{
 		"no verifier":     {Upstream: good},
-		"no upstream":     {Verifier: v},
-		"relative":        {Verifier: v, Upstream: parse("/x")},
-		"another scheme":  {Verifier: v, Upstream: parse("ftp://host")},
-		"no host":         {Verifier: v, Upstream: parse("http://:80")},
-		"a password":      {Verifier: v, Upstream: parse("http://u:p@host")},
-		"a query":         {Verifier: v, Upstream: parse("http://host/?a=b")},
-		"a fragment":      {Verifier: v, Upstream: parse("http://host/#x")},
-		"bad requirement": {Verifier: v, Upstream: good, Requirements: []ctb.Requirement{{}}},
+		"relative":        {Credentials: tokens(t, v), Upstream: parse("/x")},
+		"another scheme":  {Credentials: tokens(t, v), Upstream: parse("ftp://host")},
+		"no host":         {Credentials: tokens(t, v), Upstream: parse("http://:80")},
+		"a password":      {Credentials: tokens(t, v), Upstream: parse("http://u:p@host")},
+		"a query":         {Credentials: tokens(t, v), Upstream: parse("http://host/?a=b")},
+		"a fragment":      {Credentials: tokens(t, v), Upstream: parse("http://host/#x")},
+		"bad requirement": {Credentials: tokens(t, v), Upstream: good, Requirements: []ctb.Requirement{{}}},
 	} {
 		if _, err := gateway.New(c); err == nil {
 			t.Errorf("%s: got a gateway, want an error", name)

@@ -42,10 +42,10 @@ func (p *pipes) dial() net.Conn {
 }
 
 // serveInMemory runs the gateway in a bubble of synctest, before an upstream that returns the body.
-func serveInMemory(t *testing.T, iss *ctbtest.Issuer) *pipes {
+func serveInMemory(t *testing.T, iss *ctbtest.Issuer, change ...func(*gateway.Config)) *pipes {
 	t.Helper()
-	h, err := gateway.New(gateway.Config{
-		Upstream: &url.URL{Scheme: "http", Host: "upstream"}, Verifier: iss.Verifier(),
+	config := gateway.Config{
+		Upstream: &url.URL{Scheme: "http", Host: "upstream"}, Credentials: tokens(t, iss.Verifier()),
 		Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
@@ -55,12 +55,18 @@ func serveInMemory(t *testing.T, iss *ctbtest.Issuer) *pipes {
 			w.Write(body)
 			return w.Result(), nil
 		}),
-	})
+	}
+	for _, f := range change {
+		f(&config)
+	}
+	h, err := gateway.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &pipes{accept: make(chan net.Conn), closed: make(chan struct{})}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, Protocols: new(http.Protocols)}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
 	go server.Serve(p)
 	t.Cleanup(func() { server.Close() })
 	return p
@@ -117,13 +123,19 @@ func TestStrangersMustRead(t *testing.T) {
 }
 
 // TestGuestsTakeTheirTime: the bounds are not for who has a good token, though
-// he is slow, and his connection is kept.
+// he is slow and was a stranger a moment ago, and his connection is kept.
 func TestGuestsTakeTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		iss := ctbtest.NewIssuer(t)
 		c := serveInMemory(t, iss).dial()
 		defer c.Close()
 		r := bufio.NewReader(c)
+		go io.WriteString(c, "GET / HTTP/1.1\r\nHost: gw\r\n\r\n")
+		refused, err := http.ReadResponse(r, nil)
+		if err != nil || refused.StatusCode != http.StatusUnauthorized || refused.Close {
+			t.Fatalf("got %v, %v, want a refusal and the connection kept", refused, err)
+		}
+		io.Copy(io.Discard, refused.Body)
 		for range 2 {
 			go func() {
 				fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer %s\r\nContent-Length: 4\r\n\r\nsl", iss.Token(nil))
@@ -140,6 +152,42 @@ func TestGuestsTakeTheirTime(t *testing.T) {
 				t.Errorf("got %q, %v, close %v; want the body back and the connection kept", body, err, res.Close)
 			}
 			time.Sleep(30 * time.Second)
+		}
+	})
+}
+
+// TestStrangersMustReadStreams: with HTTP/2 a client can take an answer's header and not its body, by flow
+// control, and nothing is wrong with its connection. The stream of a stranger ends all the same.
+func TestStrangersMustReadStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := serveInMemory(t, ctbtest.NewIssuer(t)).dial()
+		defer c.Close()
+		begin := time.Now()
+		c.SetDeadline(begin.Add(time.Hour))
+		const (
+			settings, headers, reset = 4, 1, 3
+			noWindow                 = "\x00\x04\x00\x00\x00\x00"         // SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113 section 6.5.2)
+			getRoot                  = "\x82\x84\x86\x41\x02gw"           // of HPACK's static table (RFC 7541 appendix A)
+			frame                    = "\x00\x00%c%c%c\x00\x00\x00%c%s"   // RFC 9113 section 4.1
+			preface                  = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" // section 3.4
+		)
+		go fmt.Fprintf(c, preface+frame+frame, len(noWindow), settings, 0, 0, noWindow, len(getRoot), headers, 5, 1, getRoot)
+		r := bufio.NewReader(c)
+		for answered := false; ; {
+			var head [9]byte
+			if _, err := io.ReadFull(r, head[:]); err != nil {
+				t.Fatalf("answered %v, and after %v: %v", answered, time.Since(begin), err)
+			}
+			if _, err := r.Discard(int(head[0])<<16 | int(head[1])<<8 | int(head[2])); err != nil {
+				t.Fatal(err)
+			}
+			answered = answered || head[3] == headers
+			if head[3] == reset {
+				if held := time.Since(begin); !answered || held > time.Minute {
+					t.Errorf("answered %v, and the stream was held for %v", answered, held)
+				}
+				return
+			}
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log"
@@ -11,34 +10,77 @@ import (
 	"net/http/httputil"
 	"strings"
 	"time"
+
+	"github.com/confidential-token-broker/ctb/gateway/access"
 )
 
-// newProxy returns the proxy behind the authorization. Hop-by-hop headers,
-// flushing of streams and upgraded connections are httputil's.
-func newProxy(c Config) *httputil.ReverseProxy {
+// newProxy returns the proxy behind the decision. Hop-by-hop headers, flushing
+// of streams, trailers of answers and upgraded connections are httputil's.
+func (g *Gateway) newProxy() *httputil.ReverseProxy {
 	errorLog := log.New(io.Discard, "", 0)
-	if c.Logger != nil {
-		errorLog = slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn)
+	if g.config.Logger != nil {
+		errorLog = slog.NewLogLogger(g.config.Logger.Handler(), slog.LevelWarn)
+	}
+	transport := g.config.Transport
+	if transport == nil {
+		transport = NewTransport()
 	}
 	return &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			// The query has no meaning to the gateway, so the upstream gets it byte for byte.
-			r.Out.URL.RawQuery = r.In.URL.RawQuery
-			r.SetURL(c.Upstream)
-			stripForwarded(r.Out.Header)
-			stripUpgrade(r.Out.Header)
-			r.SetXForwarded()
-			// Set anew, for "Connection: Authorization" may have taken it away.
-			delete(r.Out.Header, "Authorization")
-			if c.ForwardToken {
-				r.Out.Header["Authorization"] = r.In.Header["Authorization"]
-			}
-		},
-		Transport:    c.Transport,
-		BufferPool:   new(buffers),
-		ErrorLog:     errorLog,
-		ErrorHandler: upstreamFailed,
+		Rewrite:        g.rewrite,
+		ModifyResponse: g.answered,
+		Transport:      transport,
+		BufferPool:     &g.buffers,
+		ErrorLog:       errorLog,
+		ErrorHandler:   g.upstreamFailed,
 	}
+}
+
+// rewrite makes of a client's request the one that the upstream gets. httputil has
+// taken away what is hop-by-hop, also what "Connection" names, so what is set here stays.
+func (g *Gateway) rewrite(r *httputil.ProxyRequest) {
+	x := exchangeOf(r.In.Context())
+	out := r.Out
+	// The query has no meaning to the gateway but where a credential stands in it: else the upstream gets it byte for byte.
+	out.URL.RawQuery = r.In.URL.RawQuery
+	r.SetURL(g.config.Upstream)
+	out.Trailer = nil // of requests they are dropped: RFC 9110 section 6.5.1 lets them, and headers could hide there
+	stripUpgrade(out.Header)
+	g.stripPretending(out.Header)
+	if g.config.ForwardToken {
+		// Set anew, for "Connection: Authorization" may have taken it away.
+		if values, ok := r.In.Header["Authorization"]; ok {
+			out.Header["Authorization"] = values
+		}
+	}
+	out.URL.RawQuery = x.decision.rewrite(out.Header, out.URL.RawQuery)
+	g.setForwarded(out.Header, r.In)
+	out.Header["X-Request-Id"] = x.id[:]
+}
+
+// answered looks at the head of an upstream's answer. What it says of CORS gives way to the gateway's.
+func (g *Gateway) answered(res *http.Response) error {
+	if g.cors != nil {
+		for _, name := range corsHeaders {
+			delete(res.Header, name)
+		}
+	}
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		return nil
+	}
+	if res.Request == nil {
+		return errors.New("the transport does not tell which request it has upgraded")
+	}
+	if asked := res.Request.Header.Get("Upgrade"); asked == "" || !strings.EqualFold(asked, res.Header.Get("Upgrade")) {
+		return errors.New("the upstream has switched protocols unasked") // httputil says so as well, but keeps the connection open
+	}
+	x := exchangeOf(res.Request.Context())
+	x.stamp(res.Header) // for the proxy writes this one past the exchange's WriteHeader
+	if s, ok := g.config.Credentials.(access.Subprotocol); ok && len(res.Header["Sec-Websocket-Protocol"]) == 0 {
+		if word := s.Subprotocol(x.in.Header); word != "" {
+			res.Header["Sec-Websocket-Protocol"] = []string{word}
+		}
+	}
+	return nil
 }
 
 // stripUpgrade leaves only the protocols in which a connection is one request's.
@@ -46,13 +88,31 @@ func newProxy(c Config) *httputil.ReverseProxy {
 // requests from it, past every check. httputil has reduced what the client
 // asked for to one field, and refuses an upstream that switches unasked.
 func stripUpgrade(h http.Header) {
-	h.Del("HTTP2-Settings")
-	switch strings.ToLower(h.Get("Upgrade")) {
-	case "websocket", "tcp":
+	delete(h, "Http2-Settings")
+	if _, ok := h["Upgrade"]; !ok || upgrades(h.Get("Upgrade")) {
 		return
 	}
-	h.Del("Upgrade")
-	h.Del("Connection")
+	delete(h, "Upgrade")
+	delete(h, "Connection")
+}
+
+func upgrades(protocol string) bool {
+	return strings.EqualFold(protocol, "websocket") || strings.EqualFold(protocol, "tcp")
+}
+
+// asksForUpgrade tells whether a request will reach the upstream as one that upgrades its connection.
+func asksForUpgrade(r *http.Request) bool {
+	if r.Method != http.MethodGet || !upgrades(r.Header.Get("Upgrade")) {
+		return false
+	}
+	for _, line := range r.Header["Connection"] {
+		for option := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(option), "Upgrade") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // NewTransport returns a transport for one upstream: HTTP/1.1 (for HTTP/2 has
@@ -74,94 +134,22 @@ func NewTransport() *http.Transport {
 	}
 }
 
-// stripForwarded takes away the headers by which a client could pretend to be
-// forwarded by somebody, or to ask for another host or path than it does.
-// httputil removes three of them; upstreams believe more, and those that read
-// CGI variables take X_Forwarded_For and some X.Forwarded.For for X-Forwarded-For.
-func stripForwarded(h http.Header) {
-	for name := range h {
-		folded := strings.ToLower(foldSeparators.Replace(name))
-		if strings.HasPrefix(folded, "x-forwarded") || pretending[folded] {
-			delete(h, name)
-		}
-	}
-}
-
-var foldSeparators = strings.NewReplacer("_", "-", ".", "-")
-
-// pretending names what servers, frameworks and content delivery networks
-// believe, beside X-Forwarded-*.
-var pretending = map[string]bool{
-	// The client's address.
-	"forwarded":                true, // RFC 7239
-	"x-real-ip":                true,
-	"x-client-ip":              true,
-	"x-cluster-client-ip":      true,
-	"x-original-forwarded-for": true,
-	"x-envoy-external-address": true,
-	"true-client-ip":           true,
-	"cf-connecting-ip":         true,
-	"cf-connecting-ipv6":       true,
-	"cf-pseudo-ipv4":           true,
-	"fastly-client-ip":         true,
-	"fly-client-ip":            true,
-	"x-appengine-user-ip":      true,
-	"x-azure-clientip":         true,
-	"x-azure-socketip":         true,
-	// Host and path.
-	"x-host":          true,
-	"x-original-host": true,
-	"x-original-url":  true,
-	"x-rewrite-url":   true,
-	// HTTP_PROXY to a CGI program, which then sends its own requests there.
-	"proxy": true,
-}
-
 // upstreamFailed answers for an upstream that did not. The reason is for the log alone.
-func upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
-	rec := recorderOf(r)
-	rec.err = err
+func (g *Gateway) upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
+	x := exchangeOf(r.Context())
+	x.err = err
+	if x.status == http.StatusSwitchingProtocols {
+		return // the connection is no longer HTTP's
+	}
 	var timeout net.Error
+	v := verdict{http.StatusBadGateway, "upstream_unavailable", "the service behind this gateway cannot be reached", "", 0, "", ""}
 	switch {
-	case r.Context().Err() != nil && errors.Is(err, context.Canceled):
-		// The client has gone: nobody reads an answer. 499 is what nginx logs then.
-		rec.status = statusClientGone
+	case hasGone(r, err):
+		// 499 is what nginx logs then. Who ended only his half of the connection reads on: without
+		// an answer of ours net/http would tell him 200.
+		x.gone = true
 	case errors.As(err, &timeout) && timeout.Timeout():
-		writeError(w, http.StatusGatewayTimeout, "upstream_timeout", "the service behind this gateway did not answer in time")
-	default:
-		writeError(w, http.StatusBadGateway, "upstream_unavailable", "the service behind this gateway cannot be reached")
+		v.status, v.code, v.public = http.StatusGatewayTimeout, "upstream_timeout", "the service behind this gateway did not answer in time"
 	}
-}
-
-// refusePaths answers requests that no upstream should be asked to interpret:
-// a path with "." or ".." segments, which might leave the upstream's base path
-// after somebody resolves it (RFC 3986 section 5.2.4), and CONNECT, which asks
-// for a proxy of another kind.
-func refusePaths(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.Method == http.MethodConnect:
-			writeError(w, http.StatusMethodNotAllowed, "method_not_allowed", "this is not a forward proxy")
-		case hasDotSegment(r.URL.Path):
-			writeError(w, http.StatusBadRequest, "invalid_path", "the path has a segment of . or .., resolve it before sending")
-		default:
-			next.ServeHTTP(w, r)
-		}
-	})
-}
-
-// hasDotSegment looks at the decoded path, so %2e%2e and ..%2f are found as
-// well, and takes a backslash for a slash, as some servers do.
-func hasDotSegment(path string) bool {
-	if !strings.Contains(path, ".") {
-		return false
-	}
-	for segment := range strings.FieldsFuncSeq(path, func(c rune) bool { return c == '/' || c == '\\' }) {
-		// What follows a semicolon is a parameter to some servers, so "..;x" is ".." to them.
-		name, _, _ := strings.Cut(segment, ";")
-		if name == "." || name == ".." {
-			return true
-		}
-	}
-	return false
+	g.write(w, v)
 }

@@ -41,5 +41,5 @@ func (r *ration) report(log *slog.Logger) {
 	n := r.suppressed
 	r.suppressed = 0
 	r.mu.Unlock()
-	log.Warn("refused requests are not logged one by one", "suppressed", n)
+	log.Warn("requests that were refused, or need no credential, are not logged one by one", "suppressed", n)
 }

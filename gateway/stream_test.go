@@ -198,3 +198,22 @@ func TestBrokenOff(t *testing.T) {
 	}
 	g.waitLog(`"msg":"request"`)
 }
+
+// TestClientThatSaidAll: who ends his half of the connection behind a request looks gone, and may read on. What he
+// reads is no success that nobody gave.
+func TestClientThatSaidAll(t *testing.T) {
+	for name, tls := range map[string]bool{"TLS": true, "plain": false} {
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t, setup{plain: !tls, upstream: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }})
+			c := g.dial()
+			fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer %s\r\n\r\n", g.issuer.Token(nil))
+			if err := c.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if res, err := http.ReadResponse(bufio.NewReader(c), nil); err == nil && res.StatusCode < 500 {
+				t.Errorf("got %d, of an upstream that has not answered", res.StatusCode)
+			}
+			g.waitLog(`"status":499`)
+		})
+	}
+}

