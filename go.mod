@@ -3,6 +3,7 @@ module github.com/confidential-token-broker/ctb
 go 1.26.0
 
 require (
+	github.com/envoyproxy/go-control-plane/envoy v1.40.0 // the messages of Envoy's external authorization
 	github.com/fsnotify/fsnotify v1.10.1 // tells when a rule file has changed
 	github.com/fxamacker/cbor/v2 v2.9.6 // what evidence binds to a key is deterministic CBOR
 	github.com/go-json-experiment/json v0.0.0-20260820222146-c27c302e5fc3 // JSON of outside origin: duplicate names refused, names case-sensitive
@@ -10,6 +11,7 @@ require (
 	github.com/spf13/cobra v1.10.2 // the command line of ctb, with its completion
 	github.com/spf13/pflag v1.0.9 // the flags of cobra, for types of our own
 	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d // CA roots that do not come from the host's files
+	google.golang.org/grpc v1.85.0 // Envoy asks over gRPC
 )
 
 require (
@@ -19,8 +21,15 @@ require (
 )
 
 require (
+	github.com/cncf/xds/go v0.0.0-20260202195803-dba9d589def2 // indirect
+	github.com/envoyproxy/protoc-gen-validate v1.3.3 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/planetscale/vtprotobuf v0.6.1-0.20240319094008-0393e58bdf10 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
-	golang.org/x/sys v0.26.0 // indirect
-	golang.org/x/tools v0.26.0 // indirect
+	golang.org/x/net v0.60.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/text v0.42.0 // indirect
+	golang.org/x/tools v0.49.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 )
