@@ -13,9 +13,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
-	"github.com/confidential-token-broker/ctb"
 	"github.com/confidential-token-broker/ctb/attest/simulated"
+	"github.com/confidential-token-broker/ctb/cmd/ctb-gateway/internal/config"
+	"github.com/confidential-token-broker/ctb/cmd/ctb-gateway/internal/live"
 	"github.com/confidential-token-broker/ctb/ctbtest"
 )
 
@@ -123,10 +125,17 @@ func TestOriginalBroker(t *testing.T) {
 	}
 }
 
+// aged makes a collateral service that issued its documents a minute ago, so
+// that they are valid at the instant at which a request began.
+func aged(service *simulated.PCS) *simulated.PCS {
+	service.Now = func() time.Time { return time.Now().Add(-time.Minute) }
+	return service
+}
+
 // TestBrokerCollateral: the staple does without any configuration; what is configured does without a staple.
 func TestBrokerCollateral(t *testing.T) {
 	stapled, unstapled := ctbtest.NewBroker(t, nil), ctbtest.NewBroker(t, &ctbtest.BrokerConfig{Unstapled: true, TEE: "tdx"})
-	service := simulated.NewPCS(unstapled.Hardware())
+	service := aged(simulated.NewPCS(unstapled.Hardware()))
 	up := httptest.NewTLSServer(service)
 	t.Cleanup(up.Close)
 	down := httptest.NewTLSServer(http.NotFoundHandler())
@@ -165,22 +174,23 @@ func TestBrokerCollateral(t *testing.T) {
 // TestCollateralServiceIsTold: an operator learns of a service that fails, and that it is well again, once of each.
 func TestCollateralServiceIsTold(t *testing.T) {
 	b := ctbtest.NewBroker(t, &ctbtest.BrokerConfig{Unstapled: true})
-	service := simulated.NewPCS(b.Hardware())
+	service := aged(simulated.NewPCS(b.Hardware()))
 	server := httptest.NewServer(service)
 	t.Cleanup(server.Close)
 	path, _ := configureCollateral(t, b, "issuer: "+b.URL, fmt.Sprintf("{pcs: %q}", server.URL))
 	var lines bytes.Buffer
-	log := collateralLog{log: slog.New(slog.NewJSONHandler(&lines, nil))}
-	open := func() ctb.KeySet {
-		c, err := loadConfig(path)
+	log := slog.New(slog.NewJSONHandler(&lines, nil))
+	var told collateralLog
+	open := func() *heldKeys {
+		c, err := config.Load(path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys, err := openKeys(c)
+		keys, err := openKeys(c, c.Issuers[0], new(live.Set), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return keys.get()
+		return keys.value.Get()
 	}
 	// Each step has keys of its own, as after a reload, so that none waits for a back-off.
 	for _, step := range []struct {
@@ -195,13 +205,13 @@ func TestCollateralServiceIsTold(t *testing.T) {
 	} {
 		service.Fail(step.fault)
 		keys := open()
-		log.tell(keys) // nobody has asked it yet
+		told.tell(log, keys.collateral) // nobody has asked it yet
 		if lines.Len() > 0 {
 			t.Errorf("%s: before it was asked: %s", step.name, lines.String())
 		}
-		_ = keys.(attested).Refresh(t.Context(), 0)
-		log.tell(keys)
-		log.tell(keys)
+		_ = keys.source.Refresh(t.Context(), 0)
+		told.tell(log, keys.collateral)
+		told.tell(log, keys.collateral)
 		if got := lines.String(); strings.Count(got, "\n") != min(1, len(step.want)) || !strings.Contains(got, step.want) {
 			t.Errorf("%s: got %q, want one line with %q", step.name, got, step.want)
 		}

@@ -5,130 +5,102 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/confidential-token-broker/ctb"
 )
 
-// describe tells in words what the configuration would enforce.
-func describe(w io.Writer, c *config) error {
-	jwt := c.Authorization.JWT
+// describe tells in words what the configuration would enforce, and what is in its files.
+func (s *service) describe(w io.Writer) error {
+	now := s.newest()
+	if err := now.config.Describe(w); err != nil {
+		return err
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(t, "  %s\t%s\n", name, fmt.Sprintf(format, args...))
-	}
-	fmt.Fprintf(t, "%s is good. It would\n", c.file.Path)
-
-	protocol := "plain HTTP"
-	if c.TLS != nil {
-		protocol = "HTTPS with " + c.TLS.Certificate
-	}
-	line("listen on", "%s, %s, at most %d connections", c.Listen, protocol, c.Limits.Connections)
-	forwarded := "without the token"
-	if c.ForwardToken {
-		forwarded = "with the token"
-	}
-	line("forward to", "%s, %s", c.upstream.Redacted(), forwarded)
-	kind := "access tokens (typ at+jwt)"
-	if jwt.tokenType() == ctb.IDToken {
-		kind = "JWTs (typ JWT, or none)"
-	}
-	line("let through", "%s", kind)
-	line("  signed by", "%s", jwt.keysInWords())
-	if jwt.Broker != nil {
-		line("  known by", "%s", jwt.serverInWords())
-		line("  judged by", "%s", jwt.collateralInWords())
-	}
-	line("  issued by", "%s", orAny(jwt.Issuer, "anyone who has the key"))
-	line("  for", "%s", orAny(jwt.Audience, "any audience, or none"))
-	for _, s := range jwt.Scopes {
-		line("  with scope", "%s", s)
-	}
-	for _, r := range jwt.Claims {
-		line("  with claim", "%s %s", r, valuesInWords(r))
-	}
-	line("", "that have not expired")
-	for _, text := range jwt.warnings() {
-		line("warning", "%s", text)
+	if facts := now.facts(); len(facts) > 0 {
+		fmt.Fprintln(t, "Its files have")
+		for _, f := range facts {
+			fmt.Fprintf(t, "  %s\t%s\n", f[0], f[1])
+		}
+		for _, text := range now.unknownNames() {
+			fmt.Fprintf(t, "  WARNING\t%s\n", text)
+		}
 	}
 	return t.Flush()
 }
 
-func orAny(value, otherwise string) string {
-	if value == "" {
-		return otherwise
-	}
-	return fmt.Sprintf("%q", value)
-}
-
-// keysInWords says whose signature is accepted.
-func (j *jwtConfig) keysInWords() string {
-	switch {
-	case j.PublicKeyPEM != "":
-		algorithm := j.Algorithm
-		if algorithm == "" {
-			algorithm = "by its own algorithm"
-		}
-		return fmt.Sprintf("the key in %s (%s)", j.PublicKeyPEM, algorithm)
-	case j.JWKSFile != "":
-		return "a key in " + j.JWKSFile
-	case j.JWKSURL != "":
-		return "a key at " + j.JWKSURL
-	}
-	return fmt.Sprintf("an attested key of the broker at %s that %s accepts", j.Broker.URL, j.Broker.Policy)
-}
-
-// serverInWords says how the broker's server is known.
-func (j *jwtConfig) serverInWords() string {
-	switch {
-	case j.attestedTLS():
-		return "a TLS key that is attested too"
-	case j.CAs != "":
-		return "a certificate of the CAs in " + j.CAs
-	case j.Broker.TLS == publicTLS:
-		return "a certificate of a public CA"
-	}
-	return "its loopback address, over plain HTTP"
-}
-
-// collateralInWords says what the evidence of the broker's keys is verified with.
-func (j *jwtConfig) collateralInWords() string {
-	const staple = "the collateral that the broker serves beside its evidence"
-	if j.Broker.Collateral.Empty() {
-		return staple + ", which the hardware's maker has signed"
-	}
-	return staple + " and, where that is no older, that of " + j.Broker.Collateral.String()
-}
-
-// warnings are of what is allowed but better not so.
-func (j *jwtConfig) warnings() []string {
-	if j.Broker == nil {
+// unknownNames tells of rules that name API keys which the whitelist does not have: one
+// that refuses lets through who was meant, if his name is misspelt.
+func (s *state) unknownNames() []string {
+	if s.whitelist == nil {
 		return nil
 	}
-	found, err := j.Broker.Collateral.Warnings()
-	if err != nil {
-		return nil // the files were read before: one that is bad now is told of when it is read again
-	}
-	return found
-}
-
-func valuesInWords(r ctb.Requirement) string {
-	kind := r.Type
-	if kind == "" {
-		kind = ctb.String
-	}
-	if len(r.Values) == 0 {
-		return fmt.Sprintf("present (%s)", kind)
-	}
-	values := make([]string, len(r.Values))
-	for i, v := range r.Values {
-		values[i] = fmt.Sprintf("%v", v)
-		if s, ok := v.(string); ok {
-			values[i] = fmt.Sprintf("%q", s)
+	var all []string
+	known := s.whitelist.Get().Names()
+	for _, r := range s.config.Routes {
+		for _, rule := range r.Rules {
+			for _, name := range rule.APIKeys {
+				if name == "*" || known[name] {
+					continue
+				}
+				verb := "allows"
+				if rule.Deny {
+					verb = "refuses"
+				}
+				all = append(all, fmt.Sprintf("a rule of the route %s %s the API key of %q, a name that %s does not have", r.Path, verb, name, s.config.Whitelist.Path))
+			}
 		}
 	}
-	how := " or "
-	if kind == ctb.ScopeList {
-		how = " and "
+	return all
+}
+
+// facts are what an operator may want to compare with what he meant: name and words of each.
+func (s *state) facts() [][2]string {
+	var facts [][2]string
+	for _, k := range s.issuers {
+		if text := keysInWords(k.value.Get().inFile); text != "" {
+			facts = append(facts, [2]string{"keys of " + k.name, text})
+		}
 	}
-	return fmt.Sprintf("%s (%s)", strings.Join(values, how), kind)
+	if s.whitelist != nil {
+		facts = append(facts, [2]string{s.config.Whitelist.Path, count(s.whitelist.Get().Len(), "API key")})
+	}
+	if s.certificate != nil {
+		leaf := s.certificate.Get().Leaf
+		facts = append(facts, [2]string{s.config.TLS.Certificate,
+			fmt.Sprintf("a certificate for %s until %s", names(leaf.DNSNames, leaf.IPAddresses), leaf.NotAfter.UTC().Format(time.RFC3339))})
+	}
+	return facts
+}
+
+// keysInWords names keys that were read from a file: of others nothing is known before they are fetched.
+func keysInWords(keys ctb.StaticKeys) string {
+	var words []string
+	for _, k := range keys {
+		id := "without a kid"
+		if k.ID != "" {
+			id = fmt.Sprintf("%.60q", k.ID)
+		}
+		words = append(words, k.Algorithm+" "+id)
+	}
+	return strings.Join(words, ", ")
+}
+
+// names are those of a certificate.
+func names[T fmt.Stringer](dns []string, addresses []T) string {
+	all := dns
+	for _, a := range addresses {
+		all = append(all, a.String())
+	}
+	if len(all) == 0 {
+		return "no name"
+	}
+	return strings.Join(all, ", ")
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -1,59 +1,100 @@
 package main
 
 import (
-	"crypto/x509"
+	"cmp"
+	"context"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/confidential-token-broker/ctb"
 	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/cmd/ctb-gateway/internal/config"
+	"github.com/confidential-token-broker/ctb/cmd/ctb-gateway/internal/live"
 	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
+	"github.com/confidential-token-broker/ctb/gateway/credential"
 	"github.com/confidential-token-broker/ctb/internal/fetch"
 	"github.com/confidential-token-broker/ctb/internal/jose"
-	"github.com/confidential-token-broker/ctb/internal/roots"
 )
 
-// openKeys returns the keys that the configuration names, reading every file
-// but fetching nothing yet. Errors have the place of the key that names the file.
-func openKeys(c *config) (liveKeys, error) {
-	j := c.Authorization.JWT
-	var files []string
-	var load func() (ctb.KeySet, error)
-	switch {
-	case j.PublicKeyPEM != "":
-		files, load = []string{j.PublicKeyPEM}, func() (ctb.KeySet, error) {
-			keys, err := pemKey(j.PublicKeyPEM, j.Algorithm)
-			return keys, c.badFile("public_key_pem_path", err)
-		}
-	case j.JWKSFile != "":
-		files, load = []string{j.JWKSFile}, func() (ctb.KeySet, error) {
-			keys, err := jwksFile(j.JWKSFile)
-			return keys, c.badFile("jwks_path", err)
-		}
-	case j.JWKSURL != "":
-		files, load = []string{j.CAs}, func() (ctb.KeySet, error) {
-			client, err := client(j.CAs)
-			return ctb.NewRemoteKeys(j.JWKSURL, client), c.badFile("ca_path", err)
-		}
+// maxFile bounds every file of keys or certificates, in bytes.
+const maxFile = 1 << 20
+
+// issuerKeys are the keys of one issuer, as they were read last. Keys that were read anew count
+// as others to the verifier, so tokens of keys that are gone are refused at once.
+type issuerKeys struct {
+	name  string // for people: the issuer, or where the keys are from
+	value *live.Value[*heldKeys]
+}
+
+// Key implements ctb.KeySet.
+func (k issuerKeys) Key(ctx context.Context, kid string) (ctb.Key, error) {
+	return k.value.Get().set.Key(ctx, kid)
+}
+
+// keySpec is all that decides which keys they are.
+type keySpec struct {
+	PublicKeyPEM, JWKSURL, JWKSFile, CAs string
+	Broker                               config.Broker
+	Algorithms                           []string
+}
+
+// openKeys returns the keys of an issuer, reading every file but fetching
+// nothing yet. Errors have the place of the key that names the file.
+func openKeys(c *config.Config, i config.Issuer, set, before *live.Set) (issuerKeys, error) {
+	spec := keySpec{PublicKeyPEM: i.PublicKeyPEM, JWKSURL: i.JWKSURL, JWKSFile: i.JWKSFile, CAs: i.CAs, Algorithms: i.Algorithms}
+	files := []string{i.PublicKeyPEM, i.JWKSFile, i.CAs}
+	if i.Broker != nil {
+		spec.Broker = *i.Broker
+		files = append(append(files, i.Broker.Policy), i.Broker.Collateral.Files()...)
+	}
+	value, err := live.Take(set, before, whatKeys, fmt.Sprintf("%#v", spec), files, func() (*heldKeys, error) { return readKeys(c, i) })
+	name := i.Name
+	if name == "" {
+		name = cmp.Or(i.PublicKeyPEM, i.JWKSFile, fetch.Redact(i.JWKSURL))
+	}
+	return issuerKeys{name, value}, err
+}
+
+func readKeys(c *config.Config, i config.Issuer) (*heldKeys, error) {
+	held := new(heldKeys)
+	var err error
+	switch fault := faultOf(c, i); {
+	case i.PublicKeyPEM != "":
+		held.inFile, err = pemKey(i.PublicKeyPEM, i.Algorithms)
+		held.set, err = held.inFile, fault("public_key_pem_path", err)
+	case i.JWKSFile != "":
+		held.inFile, err = jwksFile(i.JWKSFile)
+		held.set, err = held.inFile, fault("jwks_path", err)
+	case i.JWKSURL != "":
+		var c *http.Client
+		c, err = client(i.CAs)
+		keys := ctb.NewRemoteKeys(i.JWKSURL, c)
+		held.set, held.source, err = keys, keys, fault("ca_path", err)
 	default:
-		files = append(j.Broker.Collateral.Files(), j.Broker.Policy, j.CAs)
-		load = func() (ctb.KeySet, error) { return c.attestedKeys() }
+		var keys *attest.KeySet
+		keys, held.collateral, err = attestedKeys(i, fault)
+		held.set, held.source = keys, keys
 	}
-	l, err := newLive("keys", files, load)
-	return liveKeys{l}, err
+	if err != nil || len(i.Algorithms) == 0 {
+		return held, err
+	}
+	held.set, err = credential.Narrow(held.set, i.Algorithms...)
+	return held, err
 }
 
-// badFile puts the place of the key of authorization.jwt that names a file before what is wrong with the file.
-func (c *config) badFile(key string, err error) error {
-	if err == nil {
-		return nil
+// faultOf puts the place of a key of the issuer before an error.
+func faultOf(c *config.Config, i config.Issuer) func(key string, err error) error {
+	return func(key string, err error) error {
+		if err == nil {
+			return nil
+		}
+		return c.Fault(i.Key+"."+key, "%w", err)
 	}
-	return c.file.Fault("authorization.jwt."+key, "%w", err)
 }
 
-// pemKey is the notary server's kind: one key, whose algorithm follows from its type or is named.
-func pemKey(path, algorithm string) (ctb.KeySet, error) {
+// pemKey is the notary server's kind: one key, whose algorithm follows from its type or is
+// the first of those that are named which is for such a key.
+func pemKey(path string, algorithms []string) (ctb.StaticKeys, error) {
 	data, err := fetch.File(path, maxFile)
 	if err != nil {
 		return nil, err
@@ -62,16 +103,19 @@ func pemKey(path, algorithm string) (ctb.KeySet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if algorithm != "" {
-		if err := jose.CheckKey(algorithm, key.Public); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		key.Algorithm = algorithm
+	if len(algorithms) == 0 {
+		return ctb.StaticKeys{key}, nil
 	}
-	return ctb.StaticKeys{key}, nil
+	for _, a := range algorithms {
+		if err = jose.CheckKey(a, key.Public); err == nil {
+			key.Algorithm = a
+			return ctb.StaticKeys{key}, nil
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", path, err)
 }
 
-func jwksFile(path string) (ctb.KeySet, error) {
+func jwksFile(path string) (ctb.StaticKeys, error) {
 	data, err := fetch.File(path, maxFile)
 	if err != nil {
 		return nil, err
@@ -85,33 +129,27 @@ func jwksFile(path string) (ctb.KeySet, error) {
 
 // attestedKeys are keys for which the hardware vouches, in a build and under
 // rules that the policy accepts.
-func (c *config) attestedKeys() (ctb.KeySet, error) {
-	j := c.Authorization.JWT
-	policy, root, err := evidence.LoadPolicy(j.Broker.Policy)
+func attestedKeys(i config.Issuer, fault func(string, error) error) (*attest.KeySet, *evidence.Collateral, error) {
+	policy, root, err := evidence.LoadPolicy(i.Broker.Policy)
 	if err != nil {
-		return nil, c.badFile("broker.policy", err)
+		return nil, nil, fault("broker.policy", err)
 	}
-	collateral, err := j.Broker.Collateral.Open(root)
+	collateral, err := i.Broker.Collateral.Open(root)
 	if err != nil {
-		return nil, c.badFile("broker.collateral", err)
+		return nil, nil, fault("broker.collateral", err)
 	}
-	conf := attest.Config{URL: j.Broker.URL, Policy: policy, Platforms: evidence.Platforms(root, collateral.Source())}
-	if j.attestedTLS() {
+	conf := attest.Config{URL: i.Broker.URL, Policy: policy, Platforms: evidence.Platforms(root, collateral.Source())}
+	if i.Broker.TLS == config.AttestedTLS {
 		conf.Client, err = attestedClient(conf)
 	} else {
-		conf.Client, err = client(j.CAs)
-		err = c.badFile("ca_path", err)
+		conf.Client, err = client(i.CAs)
+		err = fault("ca_path", err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	keys, err := attest.NewKeySet(conf)
-	return attested{keys, collateral}, err
-}
-
-// attestedTLS tells whether the broker's server is known by evidence.
-func (j *jwtConfig) attestedTLS() bool {
-	return j.Broker.TLS != publicTLS && j.CAs == "" && strings.HasPrefix(j.Broker.URL, "https:")
+	return keys, collateral, err
 }
 
 // attestedClient trusts the broker's TLS key by its evidence. That is always of
@@ -130,16 +168,9 @@ func attestedClient(conf attest.Config) (*http.Client, error) {
 // client trusts the CAs of a PEM file and no other; without a file, the public
 // ones that come with the program, since the host's are the host's.
 func client(path string) (*http.Client, error) {
-	if path == "" {
-		return fetch.Client(roots.Bundled()), nil
-	}
-	data, err := fetch.File(path, maxFile)
+	pool, err := readCAs(path)
 	if err != nil {
 		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, fmt.Errorf("%s: got no certificate, want PEM blocks of CERTIFICATE", path)
 	}
 	return fetch.Client(pool), nil
 }

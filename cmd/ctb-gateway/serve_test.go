@@ -1,124 +1,20 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/confidential-token-broker/ctb/ctbtest"
 )
-
-// process is the real program, running.
-type process struct {
-	t         *testing.T
-	cmd       *exec.Cmd
-	address   string
-	exited    chan error
-	listening chan string // the address
-
-	mu  sync.Mutex
-	log strings.Builder
-}
-
-// startGateway runs the program on a free port, and waits until it listens.
-func startGateway(t *testing.T, config string) *process {
-	t.Helper()
-	p := launch(t, config)
-	p.listens()
-	return p
-}
-
-// launch runs the program.
-func launch(t *testing.T, config string) *process {
-	t.Helper()
-	p := &process{t: t, cmd: exec.Command("ctb-gateway", "-config", config), exited: make(chan error, 1), listening: make(chan string, 1)}
-	stderr, err := p.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.cmd.Process.Kill() })
-	go func() {
-		lines := bufio.NewScanner(stderr)
-		for lines.Scan() {
-			p.mu.Lock()
-			p.log.WriteString(lines.Text() + "\n")
-			p.mu.Unlock()
-			var line struct{ Msg, Address string }
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
-				p.listening <- line.Address
-			}
-		}
-		p.exited <- p.cmd.Wait()
-	}()
-	return p
-}
-
-// listens waits until the program listens.
-func (p *process) listens() {
-	p.t.Helper()
-	select {
-	case p.address = <-p.listening:
-	case err := <-p.exited:
-		p.t.Fatalf("the gateway ended before it listened: %v\n%s", err, p.output())
-	case <-time.After(30 * time.Second):
-		p.t.Fatalf("the gateway does not listen\n%s", p.output())
-	}
-}
-
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
-}
-
-// wait waits until the log has the text.
-func (p *process) wait(text string) {
-	p.t.Helper()
-	for range 1000 {
-		if strings.Contains(p.output(), text) {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	p.t.Fatalf("the log lacks %q:\n%s", text, p.output())
-}
-
-// status asks for a path with a token.
-func (p *process) status(client *http.Client, scheme, token string) int {
-	p.t.Helper()
-	req, err := http.NewRequest("GET", scheme+"://"+p.address+"/api", nil)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	io.Copy(io.Discard, res.Body)
-	return res.StatusCode
-}
 
 // configure writes a configuration for tokens of the issuer, and its keys beside it.
 func configure(t *testing.T, iss *ctbtest.Issuer, more string) (config, jwks string) {
@@ -138,6 +34,14 @@ authorization:
   jwt: {jwks_path: jwks.json, issuer: %q, audience: %q, scopes: ["read:reports"]}
 %s`, upstream.URL, iss.URL, ctbtest.Audience, more))
 	return config, jwks
+}
+
+// write writes a file into a folder of its own.
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	replace(t, path, []byte(text))
+	return path
 }
 
 // replace writes a file as careful programs do: beside it, and then in its place.
@@ -238,22 +142,4 @@ func writeCertificate(t *testing.T, dir string) *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(cert.Leaf)
 	return pool
-}
-
-// TestPortTaken: the port's owner is told at once.
-func TestPortTaken(t *testing.T) {
-	iss := ctbtest.NewIssuer(t)
-	config, _ := configure(t, iss, "")
-	p := startGateway(t, config)
-	text, err := os.ReadFile(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	replace(t, config, []byte(strings.Replace(string(text), "127.0.0.1:0", p.address, 1)))
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "ctb-gateway", "-config", config).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "address already in use") {
-		t.Errorf("got %v, want exit 1 and the reason:\n%s", err, out)
-	}
 }

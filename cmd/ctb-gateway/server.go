@@ -17,7 +17,8 @@ import (
 const (
 	headerTimeout = 10 * time.Second // TLS handshake and headers
 	idleTimeout   = 2 * time.Minute
-	maxHeader     = 64 << 10 // bytes; a token has at most 16 KiB
+	answerTimeout = 30 * time.Second // of what answers questions; longer than any fetch of keys that a verifier waits for
+	maxHeader     = 64 << 10         // bytes; a token has at most 16 KiB
 
 	// A connection of HTTP/2 carries this many requests at once, and holds at
 	// most 1 MiB of their bodies (net/http's default) and their headers.
@@ -27,23 +28,26 @@ const (
 	h2WriteTimeout = 30 * time.Second
 )
 
-// newServer returns the server, without TLS where the service has no certificate.
-func (s *service) newServer() *http.Server {
-	server := &http.Server{
-		Handler:           s.handler,
+// newServer returns a server for a handler, without TLS.
+func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: h2WriteTimeout},
-		ErrorLog:          log.New(serverLog{s.log}, "", 0),
+		ErrorLog:          log.New(serverLog{logger}, "", 0),
+		// Of "OPTIONS *" net/http would read the body without a bound in time, before anybody has decided.
+		DisableGeneralOptionsHandler: true,
 	}
-	if s.certificate != nil {
-		server.TLSConfig = &tls.Config{
-			MinVersion:     tls.VersionTLS12,
-			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.get(), nil },
-		}
+}
+
+// serverTLS is the gateway's own TLS: HTTP/2 and HTTP/1.1, known by the certificate that certificate returns.
+func serverTLS(certificate func() *tls.Certificate) *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate(), nil },
 	}
-	return server
 }
 
 // serverLog gets the lines of net/http. What any stranger can cause is for who

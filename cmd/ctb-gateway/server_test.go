@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
@@ -99,12 +100,31 @@ func TestStreamLimit(t *testing.T) {
 	t.Error("the server does not limit streams")
 }
 
+// TestServerOptions: net/http answers "OPTIONS *" by itself, after it has waited for a body for as long as it takes. Here
+// it is a request like any other, which a stranger cannot hold a connection with.
+func TestServerOptions(t *testing.T) {
+	config, _ := configure(t, ctbtest.NewIssuer(t), "")
+	c, err := net.Dial("tcp", startGateway(t, config).address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(20 * time.Second)) // for a hang; it does not decide
+	io.WriteString(c, "OPTIONS * HTTP/1.1\r\nHost: gw\r\nContent-Length: 100\r\n\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != http.StatusBadRequest || !res.Close || res.Header.Get("X-Request-Id") == "" {
+		t.Errorf("got %d, close %v, %v, want the gateway's 400 and the end", res.StatusCode, res.Close, res.Header)
+	}
+}
+
 // TestServerLog: strangers write nothing into the log by broken handshakes, and
 // what operators must know is still there.
 func TestServerLog(t *testing.T) {
 	var b bytes.Buffer
-	s := &service{log: slog.New(slog.NewTextHandler(&b, nil))}
-	log := s.newServer().ErrorLog
+	log := newServer(nil, slog.New(slog.NewTextHandler(&b, nil))).ErrorLog
 	log.Print("http: TLS handshake error from 192.0.2.1:1: EOF")
 	log.Print("http2: server: error reading preface from client 192.0.2.1:1: EOF")
 	if b.Len() > 0 {

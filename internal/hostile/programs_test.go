@@ -18,10 +18,19 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/confidential-token-broker/ctb/internal/built"
 )
 
 // programs is the folder of the real programs. The tag lets ctb-broker run on simulated hardware.
-var programs string
+var (
+	programs          string
+	all               = []string{"cmd/ctb", "cmd/ctb-broker", "cmd/ctb-gateway"}
+	simulatedHardware = []string{"-tags", "simulated"}
+)
+
+// TestProgramsAreFollowed: the results of this package are forgotten when the programs' sources change.
+func TestProgramsAreFollowed(t *testing.T) { built.Follow(t, simulatedHardware, all...) }
 
 func TestMain(m *testing.M) { os.Exit(build(m)) }
 
@@ -32,10 +41,8 @@ func build(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	command := exec.Command("go", "build", "-tags", "simulated", "-o", dir+"/", "./cmd/ctb", "./cmd/ctb-broker", "./cmd/ctb-gateway")
-	command.Dir = "../.."
-	if out, err := command.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+	if err := built.Programs(dir, simulatedHardware, all...); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	programs = dir
