@@ -20,6 +20,7 @@ type question struct {
 	raw                   string
 	jwks                  []byte
 	issuer, audience, typ string // an empty issuer or audience is not asked for
+	rules                 []rule
 	at, evidenceAt        time.Time
 }
 
@@ -37,7 +38,7 @@ type answer struct {
 
 // check is one step.
 type check struct {
-	Name   string `json:"name"`   // format, signature, claims, type, issuer, audience, lifetime, evidence, collateral, certificate, policy, key, token
+	Name   string `json:"name"`   // format, signature, claims, type, issuer, audience, lifetime, evidence, collateral, certificate, policy, key, token, "scope NAME", "claim NAME"
 	Result string `json:"result"` // "ok", "no", "not checked"
 	Detail string `json:"detail,omitempty"`
 	Fix    string `json:"fix,omitempty"` // what would make it pass
@@ -90,8 +91,14 @@ func (q question) answer(ctx context.Context) *answer {
 		Issuer: q.issuer, AnyIssuer: q.issuer == "", Audience: q.audience, AnyAudience: q.audience == "",
 		Keys: keys, Type: q.typ, Now: q.now(q.at),
 	})
+	var accepted *ctb.Token
 	if err == nil {
-		_, err = v.Verify(ctx, q.raw)
+		accepted, err = v.Verify(ctx, q.raw)
+	}
+	for _, r := range q.rules {
+		if err == nil {
+			err = accepted.Satisfies(r.Requirement)
+		}
 	}
 	if err != nil && len(a.Reasons) == 0 {
 		a.add("token", err, "")
@@ -148,6 +155,7 @@ func (q question) token(ctx context.Context, a *answer, msg *jose.Message, t *ct
 	}
 	a.add("lifetime", ask(func(c *ctb.Config) { c.Now = q.now(q.at) }), life).
 		fix("get a fresh token; --at judges an old one at its time")
+	a.ask(q.rules, t)
 }
 
 // signature asks whether one of the keys signed the token. It returns the keys, nil if none did.

@@ -140,7 +140,12 @@ func writeSimulated(dir string) error {
 	if err != nil {
 		return err
 	}
-	token, err := accessToken(key)
+	token, err := accessToken(key, "")
+	if err != nil {
+		return err
+	}
+	talkative, err := accessToken(key, `,"scope":"read:reports list:reports","org":{"role":"auditor","level":3,"teams":["red","blue"],"owner":null},`+
+		`"https://example.com/team":"blue","email_verified":true`)
 	if err != nil {
 		return err
 	}
@@ -158,6 +163,7 @@ func writeSimulated(dir string) error {
 		"cert.pem":        pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}),
 		"jwks.json":       set,
 		"token.jwt":       []byte(token + "\n"),
+		"talkative.jwt":   []byte(talkative + "\n"),
 		"policy.yaml": fmt.Appendf(nil, "builds: [{tee: sgx, mrenclave: %x}]\nissuer: %s\nrules: [\"sha256:%x\"]\nsimulated_root: root.pem\n",
 			simulated.DevMRENCLAVE, simulatedBy.Issuer, simulatedBy.RulesDigest),
 		"strict.yaml": []byte("builds: [{tee: sgx, mrsigner: " + hex.EncodeToString(make([]byte, 32)) + ", isvprodid: 1, isvsvn: 8}]\nsimulated_root: root.pem\n"),
@@ -251,12 +257,13 @@ func keySet(key *ecdsa.PrivateKey, cert []byte) ([]byte, error) {
 	return json.Marshal(set)
 }
 
-func accessToken(key *ecdsa.PrivateKey) (string, error) {
+// accessToken signs a token with the usual claims and more, JSON members that begin with a comma.
+func accessToken(key *ecdsa.PrivateKey, more string) (string, error) {
 	kid, err := jose.Thumbprint(key.Public())
 	if err != nil {
 		return "", err
 	}
-	claims := fmt.Sprintf(`{"iss":%q,"aud":"https://api.example.com","sub":"alice\u001b[31m","iat":%d,"exp":%d,"jti":"1","client_id":"app"}`,
-		simulatedBy.Issuer, simulatedAt.Unix(), simulatedAt.Add(10*time.Minute).Unix())
+	claims := fmt.Sprintf(`{"iss":%q,"aud":"https://api.example.com","sub":"alice\u001b[31m","iat":%d,"exp":%d,"jti":"1","client_id":"app"%s}`,
+		simulatedBy.Issuer, simulatedAt.Unix(), simulatedAt.Add(10*time.Minute).Unix(), more)
 	return jose.Sign(jose.Header{Algorithm: jose.ES256, KeyID: kid, Type: "at+jwt"}, []byte(claims), key)
 }

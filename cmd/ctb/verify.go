@@ -30,14 +30,24 @@ key must be bound to that of --issuer, or else to the token's own: another
 broker of the same build is not this one. Where keys have no evidence,
 --unattested says aloud that they are trusted without.
 
+--scope and --claims ask what a gateway would ask: whether the token has the
+scopes, and meets the claim rules of a file, each by itself. The file is the
+list that stands under authorization.jwt.claims in the gateway's configuration:
+
+  - {name: org.role, values: [admin, auditor]}  # a dot leads into an object
+  - {path: ["https://example.com/team"], values: [blue]}
+  - {name: level, value_type: int, values: [3, 4]}
+  - {name: email}                              # any text will do
+
 --at is the instant at which the token and the key's certificate are judged,
 --evidence-at that at which the evidence is (for archived tokens, whose
 collateral is of another time). Both are RFC 3339 or Unix seconds.
 
 --json writes accepted, reasons[], at, evidence_at, checks: [{name, result,
-detail, fix}], claims, and key, which is as "ctb inspect --json" writes it.
+detail, fix}], claims, and key, which is as "ctb inspect --json" writes it. The
+check of a scope is called "scope NAME", that of a claim rule "claim NAME".
 
-Exit codes: 0 valid; 1 not; 2 called wrongly.`
+Exit codes: 0 valid, and every rule met; 1 not; 2 called wrongly.`
 
 const verifyExample = `  # the demo's token, by the keys and the policy that it leaves in a folder
   ctb demo --dir demo-files
@@ -50,6 +60,11 @@ const verifyExample = `  # the demo's token, by the keys and the policy that it 
       --type JWT --issuer "enclave authorization" --at 1696053950 \
       < cmd/ctb/testdata/original/access_1_response.jwt
 
+  # why does the gateway refuse this token? rule by rule
+  ctb verify - --jwks https://idp.example.com/jwks.json --unattested \
+      --issuer https://idp.example.com/ --audience https://api.example.com \
+      --scope read:reports --claims claims.yaml < access-token.jwt
+
   # keys of an issuer without evidence
   ctb verify - --jwks https://idp.example.com/jwks.json --unattested \
       --type JWT --issuer https://idp.example.com/ --audience my-client \
@@ -58,6 +73,7 @@ const verifyExample = `  # the demo's token, by the keys and the policy that it 
 // verifyFlags is what the command line says.
 type verifyFlags struct {
 	evidenceFlags
+	ruleFlags
 	jwks, issuer, audience, typ string
 	unattested, json            bool
 	at, evidenceAt              instant
@@ -78,11 +94,12 @@ func newVerify(s streams) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.Var(text{&f.jwks, "FILE|URL"}, "jwks", "the keys: a JSON Web Key set, or a broker's attestation document")
-	f.register(cmd)
+	f.evidenceFlags.register(cmd)
 	flags.BoolVar(&f.unattested, "unattested", false, "trust the keys of --jwks without any evidence")
 	flags.Var(text{&f.issuer, "URL"}, "issuer", "the issuer that the token must name (without it: not checked)")
 	flags.Var(text{&f.audience, "NAME"}, "audience", "the audience that the token must be meant for (without it: not checked)")
 	flags.Var(text{&f.typ, "TYPE"}, "type", "the token's type (default at+jwt; JWT with a policy of scheme original)")
+	f.ruleFlags.register(cmd)
 	flags.Var(&f.at, "at", "judge the token at this instant (default now)")
 	flags.Var(&f.evidenceAt, "evidence-at", "judge the evidence at this instant (default that of --at)")
 	flags.BoolVar(&f.json, "json", false, "write JSON")
@@ -95,12 +112,16 @@ func verify(ctx context.Context, s streams, arg string, f verifyFlags) error {
 	if err := f.check(arg); err != nil {
 		return err
 	}
+	rules, err := f.ruleFlags.load()
+	if err != nil {
+		return err
+	}
 	in, err := f.reader(s)
 	if err != nil {
 		return err
 	}
 	at := f.at.or(time.Now())
-	judge, err := f.load(ctx, in, f.evidenceAt.or(at))
+	judge, err := f.evidenceFlags.load(ctx, in, f.evidenceAt.or(at))
 	if err != nil {
 		return err
 	}
@@ -115,7 +136,7 @@ func verify(ctx context.Context, s streams, arg string, f verifyFlags) error {
 	judge.staple = staple
 	q := question{
 		judge: judge, raw: raw, jwks: jwks, at: at, evidenceAt: f.evidenceAt.or(at),
-		issuer: f.issuer, audience: f.audience, typ: f.typeFor(judge.policy),
+		issuer: f.issuer, audience: f.audience, typ: f.typeFor(judge.policy), rules: rules,
 	}
 	a := q.answer(ctx)
 	if f.json {
