@@ -1,4 +1,5 @@
-# Everything here needs Go and nothing else, but for `interop`, which needs Node too.
+# Everything here needs Go and nothing else, but for `interop`, which needs Node too, and
+# `peers`, which needs HAProxy, nginx and wrk.
 # The tools that check the code are pinned in tools/go.mod and built into bin/.
 
 GO        ?= go
@@ -6,8 +7,9 @@ FUZZTIME  ?= 10s
 BENCH     ?= .
 BENCHTIME ?= 1s
 COUNT     ?= 3
+PEERS     ?=
 
-.PHONY: all check fmt vet staticcheck vuln test bench fuzz interop cover clean
+.PHONY: all check fmt vet staticcheck vuln test bench fuzz interop peers cover clean
 
 all: check test
 
@@ -50,6 +52,10 @@ fuzz:
 ## interop: other people's implementations as oracles and peers
 interop:
 	tools/interop
+
+## peers: the gateway beside a bare proxy, HAProxy and nginx, measured in one run, as a table
+peers:
+	@tools/peers $(PEERS)
 
 ## cover: test coverage, as a list of functions
 cover:
