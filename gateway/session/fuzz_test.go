@@ -82,7 +82,7 @@ func orNull(m json.RawMessage) json.RawMessage {
 // an id is known exactly if the text is JSON that has it.
 func FuzzLearn(f *testing.F) {
 	for _, seed := range []string{
-		`{"sessionId":"3a4b"}`, `{"sessionId":"3a4b","sessionId":"5c6d"}`, `{"x":1,"session\u0049d":"\u0033a4b"} `, `{"sessionId":"a b"}`, `[]`, ``,
+		`{"sessionId":"3a4b"}`, `{"sessionId":"3a4b","sessionId":"5c6d"}`, `{"x":1,"session\u0049d":"\u0033a4b"} `, `{"sessionId":"a b"}`, `{"sessionId":"%00"}`, `[]`, ``,
 	} {
 		f.Add(seed, 200, uint8(3))
 	}

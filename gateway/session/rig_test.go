@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -100,7 +101,7 @@ func issue(tb testing.TB, s *Sessions, who *access.Identity) string {
 // begin is Begin without a credential.
 func begin(tb testing.TB, s *Sessions, id string) *Session {
 	tb.Helper()
-	session, err := s.Begin(use(id), nil, nil)
+	session, err := s.Begin(use(url.QueryEscape(id)), nil, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
