@@ -119,7 +119,7 @@ func refuse(w http.ResponseWriter, err error) {
 	case errors.As(err, &token):
 		status, code, description, challenge = http.StatusUnauthorized, "invalid_token", token.public, `Bearer error="invalid_token"`
 	case errors.As(err, &requirement):
-		status, code, description, challenge = http.StatusForbidden, "insufficient_scope", requirement.Error(), insufficient(requirement.Requirement)
+		status, code, description, challenge = http.StatusForbidden, "insufficient_scope", requirement.Error(), requirement.Challenge()
 	}
 	h := w.Header()
 	if challenge != "" {
@@ -137,14 +137,14 @@ func refuse(w http.ResponseWriter, err error) {
 	_, _ = w.Write(append(body, '\n')) // a client that is gone needs no answer
 }
 
-// insufficient is the challenge of RFC 6750 section 3.1; it names scopes where scopes are missing.
-func insufficient(r Requirement) string {
+// Challenge is the WWW-Authenticate of the answer (RFC 6750 section 3.1); it names scopes where scopes are missing.
+func (e *RequirementError) Challenge() string {
 	const challenge = `Bearer error="insufficient_scope"`
-	if r.kind() != ScopeList {
+	if e.Requirement.kind() != ScopeList {
 		return challenge
 	}
 	var scopes []string
-	for _, v := range r.Values {
+	for _, v := range e.Requirement.Values {
 		s, _ := v.(string)
 		if s == "" || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' || c == '"' || c == '\\' }) {
 			return challenge // not a scope-token (RFC 6749 section 3.3), so not quotable here

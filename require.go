@@ -79,7 +79,7 @@ func (r Requirement) Validate() error {
 	if (r.Name == "") == (len(r.Path) == 0) {
 		return errors.New("a claim rule has either a name or a path")
 	}
-	if slices.Contains(r.path(), "") {
+	if slices.Contains(r.Steps(), "") {
 		return fmt.Errorf("claim %q: a step between the dots is empty; use path for names with dots", r)
 	}
 	if !slices.Contains(valueTypes, r.kind()) {
@@ -121,7 +121,8 @@ func (r Requirement) String() string {
 	return strings.Join(r.Path, ".")
 }
 
-func (r Requirement) path() []string {
+// Steps returns the path to the claim, however it is written: each step the name of a member.
+func (r Requirement) Steps() []string {
 	if len(r.Path) > 0 {
 		return r.Path
 	}
@@ -202,7 +203,7 @@ func (r Requirement) judge(t *Token) Mismatch {
 	return 0
 }
 
-// claim finds the claim, as Token.Claim does with r.path(), of which it makes no slice.
+// claim finds the claim, as Token.Claim does with r.Steps(), of which it makes no slice.
 func (r Requirement) claim(t *Token) (jsontext.Value, bool) {
 	if len(r.Path) > 0 {
 		return t.Claim(r.Path...)

@@ -115,11 +115,11 @@ func verdictOf(r *http.Request, refusal *access.Refusal) verdict {
 			v.status, v.code = http.StatusUnauthorized, "unauthorized"
 		}
 	case access.MissingClaim, access.UnexpectedType, access.UnexpectedValue:
-		v.status, v.code, v.challenge = http.StatusForbidden, "insufficient_scope", insufficientScope(refusal.Requirement)
+		v.status, v.code, v.challenge = http.StatusForbidden, "insufficient_scope", insufficientScope(refusal)
 	case access.NoRule:
 		v.status, v.code = http.StatusForbidden, "insufficient_scope"
 		if refusal.Mode != access.APIKey {
-			v.challenge = insufficientScope(nil)
+			v.challenge = insufficientScope(refusal)
 		}
 	case access.RateLimited, access.TooManyAtOnce, access.TooManySessions:
 		v.status, v.code, v.retry = http.StatusTooManyRequests, "too_many_requests", max(v.retry, time.Second)
@@ -161,19 +161,11 @@ func challengeOf(mode access.Mode) string {
 	return "Bearer"
 }
 
-// insufficientScope is the challenge of RFC 6750 section 3.1; it names scopes where scopes are missing.
-func insufficientScope(r *ctb.Requirement) string {
-	const challenge = `Bearer error="insufficient_scope"`
-	if r == nil || r.Type != ctb.ScopeList {
-		return challenge
+// insufficientScope is the challenge to a token that is good, but not enough.
+func insufficientScope(refusal *access.Refusal) string {
+	var missed ctb.RequirementError
+	if refusal.Requirement != nil {
+		missed.Requirement = *refusal.Requirement
 	}
-	var scopes []string
-	for _, v := range r.Values {
-		s, _ := v.(string)
-		if s == "" || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' || c == '"' || c == '\\' }) {
-			return challenge // not a scope-token (RFC 6749 section 3.3), so not quotable here
-		}
-		scopes = append(scopes, s)
-	}
-	return challenge + `, scope="` + strings.Join(scopes, " ") + `"`
+	return missed.Challenge()
 }

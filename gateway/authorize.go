@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/confidential-token-broker/ctb/internal/httptoken"
 )
 
 // Authorize returns the endpoint that another proxy asks before it forwards a
@@ -85,7 +87,7 @@ func originalOf(r *http.Request) (*http.Request, error) {
 		}
 	}
 	switch {
-	case !isToken(method):
+	case !httptoken.Valid(method):
 		return nil, fmt.Errorf("the original method is missing or malformed, want it in %s", strings.Join(originalMethods, " or "))
 	case !strings.HasPrefix(target, "/"), strings.Contains(target, " "): // a space ends it for some (RFC 9112 section 3.2)
 		return nil, fmt.Errorf("the original path is missing or malformed, want it in %s", strings.Join(originalTargets, " or "))

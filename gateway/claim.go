@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/confidential-token-broker/ctb/gateway/access"
+	"github.com/confidential-token-broker/ctb/internal/httptoken"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -45,7 +46,7 @@ func (c ClaimHeader) Validate() error {
 	var buf [longestFolded]byte
 	folded := string(fold(&buf, c.Header))
 	switch {
-	case !isToken(c.Header) || len(c.Header) > longestFolded:
+	case !httptoken.Valid(c.Header) || len(c.Header) > longestFolded:
 		return fmt.Errorf("header: got %.80q, want the name of a header, of at most %d bytes", c.Header, longestFolded)
 	case slices.Contains(reserved, folded) || pretending[folded] || slices.Contains(hop, folded):
 		return fmt.Errorf("header: %s has a meaning of its own, choose another name", c.Header)

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/confidential-token-broker/ctb/internal/httptoken"
 )
 
 // CORS says which origins' scripts may read answers, and send requests that are
@@ -69,7 +71,7 @@ func (g *Gateway) allowOrigin(h http.Header, r *http.Request) {
 // one that asks a framework for another method: no browser sends it, and another proxy would pass it on.
 func (g *Gateway) isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && g.cors != nil &&
-		isToken(r.Header.Get("Access-Control-Request-Method")) &&
+		httptoken.Valid(r.Header.Get("Access-Control-Request-Method")) &&
 		r.Header.Get("Origin") != "" && g.cors.allow(r.Header.Get("Origin")) != "" && !overridesMethod(r.Header)
 }
 
@@ -101,7 +103,7 @@ func isList(value string) bool {
 		return false
 	}
 	for name := range strings.SplitSeq(value, ",") {
-		if !isToken(strings.TrimSpace(name)) {
+		if !httptoken.Valid(strings.TrimSpace(name)) {
 			return false
 		}
 	}

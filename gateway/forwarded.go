@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/confidential-token-broker/ctb/internal/httptoken"
 )
 
 // pretending names the headers, beside X-Forwarded-*, by which a client could pretend to be
@@ -174,7 +176,7 @@ func forwardedElement(ip, host, proto string) string {
 		ip = `"[` + ip + `]"`
 	}
 	switch {
-	case isToken(host):
+	case httptoken.Valid(host):
 		return "for=" + ip + ";host=" + host + ";proto=" + proto
 	case host == "" || strings.ContainsAny(host, `"\`):
 		return "for=" + ip + ";proto=" + proto

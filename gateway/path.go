@@ -99,14 +99,3 @@ func hasDotSegment(path string) bool {
 	}
 	return false
 }
-
-// isToken tells whether s is a token (RFC 9110 section 5.6.2), as methods and header names are.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
-			return false
-		}
-	}
-	return s != ""
-}

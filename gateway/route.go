@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/confidential-token-broker/ctb"
+	"github.com/confidential-token-broker/ctb/internal/httptoken"
 )
 
 // Route says who may make certain requests. Of the routes of a gateway the
@@ -60,7 +61,7 @@ func (r Route) Validate() error {
 		return errors.New("is open, so its rules would mean nothing")
 	}
 	for _, m := range r.Methods {
-		if !isToken(m) || m != strings.ToUpper(m) {
+		if !httptoken.Valid(m) || m != strings.ToUpper(m) {
 			return fmt.Errorf("methods: got %.40q, want a method in upper case", m)
 		}
 	}
@@ -85,7 +86,7 @@ func (r Rule) Validate() error {
 func checkReach(routes []Route) error {
 	for i, r := range routes {
 		for j, before := range routes[:i] {
-			if before.covers(r) {
+			if before.Covers(r) {
 				return fmt.Errorf("routes[%d]: is never reached: routes[%d] (%s) comes first and fits all that it fits", i, j, before.Path)
 			}
 		}
@@ -93,8 +94,8 @@ func checkReach(routes []Route) error {
 	return nil
 }
 
-// covers tells whether every request that fits other fits r.
-func (r Route) covers(other Route) bool {
+// Covers tells whether every request that fits other fits r.
+func (r Route) Covers(other Route) bool {
 	if len(r.Methods) > 0 {
 		if len(other.Methods) == 0 || slices.ContainsFunc(other.Methods, func(m string) bool { return !slices.Contains(r.Methods, m) }) {
 			return false

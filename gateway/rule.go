@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/confidential-token-broker/ctb"
 	"github.com/confidential-token-broker/ctb/gateway/access"
@@ -76,7 +75,7 @@ func meetsDeny(t *ctb.Token, r ctb.Requirement) bool {
 	case ctb.UnexpectedType:
 		return true
 	case ctb.MissingClaim:
-		path := claimPath(r)
+		path := r.Steps()
 		for n := 1; n < len(path); n++ {
 			value, ok := t.Claim(path[:n]...)
 			if !ok {
@@ -130,12 +129,4 @@ func insufficient(who *access.Identity, err error) *access.Refusal {
 		}
 	}
 	return refusal
-}
-
-// claimPath is the path that a requirement asks for, however it is written.
-func claimPath(r ctb.Requirement) []string {
-	if len(r.Path) > 0 {
-		return r.Path
-	}
-	return strings.Split(r.Name, ".")
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/confidential-token-broker/ctb/gateway"
 	"github.com/confidential-token-broker/ctb/gateway/access"
+	"github.com/confidential-token-broker/ctb/internal/httptoken"
 )
 
 // allowed tells Envoy what becomes of a request that it may forward. Envoy
@@ -94,7 +95,7 @@ func codeOf(refusal *access.Refusal) codes.Code {
 func options(header http.Header) (fields []*corev3.HeaderValueOption, ok bool) {
 	for _, name := range slices.Sorted(maps.Keys(header)) {
 		value := strings.Join(header[name], ", ")
-		if !utf8.ValidString(value) || strings.ContainsAny(value, "\r\n\x00") || !isToken(name) {
+		if !utf8.ValidString(value) || strings.ContainsAny(value, "\r\n\x00") || !httptoken.Valid(name) {
 			return nil, false
 		}
 		// Append stays unset: an Envoy that knows append_action would not look at it

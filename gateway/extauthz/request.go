@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/confidential-token-broker/ctb/internal/httptoken"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 )
@@ -83,7 +84,7 @@ func target(in *authv3.AttributeContext_HttpRequest) (*url.URL, error) {
 // checkLine checks what else stands in a request line, and the host.
 func checkLine(in *authv3.AttributeContext_HttpRequest) error {
 	switch {
-	case !isToken(in.GetMethod()):
+	case !httptoken.Valid(in.GetMethod()):
 		return errors.New("method: got none or one with other characters than RFC 9110 section 5.6.2 has")
 	case in.GetHost() == "" || strings.ContainsFunc(in.GetHost(), notInHost):
 		return errors.New("host: got none or one with other characters than RFC 3986 section 3.2.2 has")
@@ -163,7 +164,7 @@ func (f *fields) add(name, value string) {
 		return
 	}
 	switch {
-	case !isToken(name):
+	case !httptoken.Valid(name):
 		f.fail("headers: got a name with other characters than RFC 9110 section 5.6.2 has")
 	case strings.ContainsAny(value, "\r\n\x00"):
 		f.fail("headers: got a value with a line's end or a zero in it (RFC 9110 section 5.5)")
@@ -184,17 +185,6 @@ func source(check *authv3.CheckRequest) string {
 		return ""
 	}
 	return net.JoinHostPort(at.GetAddress(), strconv.Itoa(int(at.GetPortValue())))
-}
-
-// isToken tells whether s is a token (RFC 9110 section 5.6.2): a method, or a field's name.
-func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-			return false
-		}
-		return !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
-	})
 }
 
 // notInHost tells whether a character can be in no host and port.

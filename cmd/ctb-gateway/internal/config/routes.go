@@ -53,7 +53,7 @@ func (r *reader) add(key string, made gateway.Route) error {
 		return r.file.Fault(key, "%w", err)
 	}
 	for i, before := range r.config.Routes {
-		if covers(&before, &made) {
+		if before.Covers(made) {
 			return r.file.Fault(key, "no request reaches it, for %s fits all of them before: put this one first, or remove it", nameOf(&r.config.Routes[i]))
 		}
 	}
@@ -66,23 +66,6 @@ func nameOf(r *gateway.Route) string {
 		return fmt.Sprintf("%s (%s)", r.Path, r.Name)
 	}
 	return r.Path
-}
-
-// covers tells whether every request that fits b fits a.
-func covers(a, b *gateway.Route) bool {
-	for _, m := range b.Methods {
-		if len(a.Methods) > 0 && !slices.Contains(a.Methods, m) {
-			return false
-		}
-	}
-	if len(b.Methods) == 0 && len(a.Methods) > 0 {
-		return false
-	}
-	if a.Path == b.Path {
-		return true
-	}
-	below, subtree := strings.CutSuffix(a.Path, "/*")
-	return subtree && (strings.TrimSuffix(b.Path, "/*") == below || strings.HasPrefix(b.Path, below+"/"))
 }
 
 func (r *reader) route(key string, given *route) (gateway.Route, error) {
