@@ -113,8 +113,12 @@ func (x *exchange) end() {
 	x.log(x.in)
 }
 
-// WriteHeader implements http.ResponseWriter.
+// WriteHeader implements http.ResponseWriter. It leaves "100 Continue" to net/http, which says it when
+// the body is first read: that is when the upstream has asked for it, and to pass on the upstream's own would say it twice.
 func (x *exchange) WriteHeader(status int) {
+	if status == http.StatusContinue {
+		return
+	}
 	if x.status == 0 && status >= 200 {
 		x.status = status
 		x.stamp(x.Header())

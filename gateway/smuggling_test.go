@@ -139,7 +139,7 @@ func TestExpectContinue(t *testing.T) {
 	}
 	r.ReadString('\n')
 	io.WriteString(c, "hello")
-	res, err := http.ReadResponse(r, nil)
+	res, err := http.ReadResponse(r, nil) // of an upstream that said 100 as well, once for both
 	if err != nil {
 		t.Fatal(err)
 	}
