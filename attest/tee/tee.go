@@ -12,11 +12,29 @@ import (
 	"time"
 )
 
+// The platforms: which [Verifier] reads the evidence.
+const (
+	DCAP  = "dcap"  // Intel SGX and TDX
+	SNP   = "snp"   // AMD SEV-SNP
+	Nitro = "nitro" // AWS Nitro Enclaves
+)
+
+// The trusted execution environments, as reports and policies name them.
+const (
+	SGX          = "sgx"
+	TDX          = "tdx"
+	SEVSNP       = "sev-snp"
+	NitroEnclave = "nitro"
+)
+
 // Evidence is what a trusted execution environment says of itself, signed by its hardware.
 type Evidence struct {
-	Platform   string // the [Verifier] that reads it: "dcap" for Intel SGX and TDX
-	Quote      []byte // as the hardware made it
+	Platform   string // the [Verifier] that reads it: DCAP, SNP or Nitro
+	Quote      []byte // as the hardware made it: a quote, an attestation report, an attestation document
 	Collateral []byte // what is needed to verify the quote and came along with it (signed by the hardware's maker), nil if nothing did
+	// NotAfter is when the quote by itself can be verified no more, such as the end of a certificate inside
+	// it; zero if it has no such end. Whoever keeps evidence gets other before.
+	NotAfter time.Time
 }
 
 // A Quoter makes evidence. It is what a broker needs of the environment it runs in.
@@ -48,17 +66,22 @@ var ErrRevoked = errors.New("revoked")
 
 // Report holds the facts of genuine evidence.
 type Report struct {
-	TEE       string    // "sgx" or "tdx"
+	TEE       string    // SGX, TDX, SEVSNP or NitroEnclave
 	At        time.Time // the instant that it was judged at
 	Data      [64]byte  // the report data
 	Debug     bool      // the environment can be read by its host, or its maker does not trust it for a like reason
 	Simulated bool      // it was made under a development root, not by hardware
 
 	// Measurements by their policy keys, in lower case: "mrenclave", "mrsigner" (32 bytes each),
-	// "mrtd", "rtmr0" … (48 bytes), "attributes" and others that a platform has.
+	// "mrtd", "rtmr0" … (48 bytes), "attributes" and others that a platform has. SEV-SNP: "measurement",
+	// "id_key_digest", "author_key_digest" (48), "host_data", "report_id", "report_id_ma" (32), "family_id", "image_id" (16),
+	// "chip_id" (64), "guest_policy" (8, as a big-endian number). Nitro: "pcr0" … "pcr31", those that are there (48).
 	Measurements map[string][]byte
 	ISVProdID    uint16 // SGX: product number that the signer gave
 	ISVSVN       uint16 // SGX: security version number that the signer gave
+
+	AMD *AMDFacts // what SEV-SNP evidence says beyond this, else nil
+	AWS *AWSFacts // what a Nitro document says beyond this, else nil
 
 	FMSPC string // the platform's family, 6 bytes in lower-case hex (Intel)
 	PCKCA string // which of Intel's CAs certified the platform: "processor" or "platform"
@@ -81,7 +104,7 @@ type Window struct{ NotBefore, NotAfter time.Time }
 
 // TCB tells how up to date a platform is.
 type TCB struct {
-	Status           Status   // converged over the parts below
+	Status           Status   // converged over the parts below, or NotJudged
 	Platform         Status   // the level that the platform reached
 	Module           Status   // the TDX module, empty where there is none, or none that has levels of its own (major version 0)
 	QE               Status   // the quoting enclave
@@ -137,3 +160,7 @@ const (
 	OutOfDateConfigurationNeeded      Status = "OutOfDateConfigurationNeeded"
 	Revoked                           Status = "Revoked"
 )
+
+// NotJudged is the status of a platform whose maker publishes no judgement of how up to date it is: AMD's and AWS's.
+// It is in no list of a policy, which names a minimum TCB for AMD's instead.
+const NotJudged Status = "NotJudged"
