@@ -13,6 +13,7 @@ import (
 
 	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/attest/simulated"
+	"github.com/confidential-token-broker/ctb/internal/larder"
 )
 
 // clock is the simulated world's, in a bubble of synctest: t0 is when it is made.
@@ -32,7 +33,7 @@ func cacheOf(t testing.TB, s dcap.Source, now func() time.Time, change ...func(*
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.random = func() float64 { return 1 }
+	c.larder.Random = func() float64 { return 1 }
 	return c
 }
 
@@ -118,7 +119,7 @@ func TestCollateralThatEndsSoonIsRefreshedSooner(t *testing.T) {
 			t.Errorf("the next refresh is at %v, want it in the middle of the two hours that are left", next)
 		}
 		// A source that has nothing newer is asked no more often than each minute.
-		for c.now().Before(t0.Add(2 * time.Hour)) {
+		for c.larder.Now().Before(t0.Add(2 * time.Hour)) {
 			wantSame(t, c, old)
 			synctest.Wait()
 			time.Sleep(time.Second)
@@ -138,7 +139,7 @@ func TestTheGoodOneServesUntilItsEndAndNeverBeyond(t *testing.T) {
 		wantSame(t, c, good)
 		s.gives(nil, errDown)
 		end := t0.Add(30 * 24 * time.Hour)
-		for c.now().Before(end) {
+		for c.larder.Now().Before(end) {
 			wantSame(t, c, good)
 			time.Sleep(time.Hour)
 		}
@@ -190,7 +191,7 @@ func TestBackOff(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &source{}
 				cache := cacheOf(t, s, clock())
-				cache.random = func() float64 { return c.chance }
+				cache.larder.Random = func() float64 { return c.chance }
 				c.prepare(cache, s)
 				s.gives(nil, c.err)
 				var at []time.Time
@@ -248,7 +249,7 @@ func TestASourceThatNeverReturnsHoldsNobody(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := cacheOf(t, &source{answer: answer}, clock())
 				begin := time.Now()
-				if got, err := c.Collateral(t.Context(), sgx); got != nil || err == nil || time.Since(begin) > flightTime {
+				if got, err := c.Collateral(t.Context(), sgx); got != nil || err == nil || time.Since(begin) > larder.FlightTime {
 					t.Error(got, err, time.Since(begin))
 				}
 				time.Sleep(time.Hour) // the last one ends here
@@ -305,7 +306,7 @@ func TestAStrangerIsForgotten(t *testing.T) {
 		c.Collateral(t.Context(), stranger)
 		wantError(t, c.Err(), "sgx 01c7b0de0000")
 		for range 4 {
-			time.Sleep(memory / 2)
+			time.Sleep(larder.Memory / 2)
 			c.Refresh(t.Context()) // is no use of it
 		}
 		if status := c.Status(); c.Err() != nil || len(status) != 1 || status[0].Platform != sgx {

@@ -3,7 +3,6 @@ package pcs
 import (
 	"context"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/confidential-token-broker/ctb/attest/dcap"
@@ -244,17 +242,6 @@ func TestARetryEndsWithItsContext(t *testing.T) {
 	if asked := s.questions(); len(asked) != 1 {
 		t.Errorf("asked %q, want one question", asked)
 	}
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := new(Client).sleep(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v want the end of the context", err)
-		}
-		begin := time.Now()
-		if err := new(Client).sleep(t.Context(), time.Hour); err != nil || time.Since(begin) != time.Hour {
-			t.Errorf("got %v after %v, want an hour", err, time.Since(begin))
-		}
-	})
 }
 
 const secret = "0123456789abcdef-the-key"

@@ -16,6 +16,7 @@ import (
 
 	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/attest/simulated"
+	"github.com/confidential-token-broker/ctb/internal/larder"
 )
 
 // onDisk returns a cache with the directory, at the instant.
@@ -228,14 +229,14 @@ func TestARestartWithoutANetwork(t *testing.T) {
 		}}
 		c := cacheOf(t, hanging, clock(), func(c *CacheConfig) { c.Dir = dir })
 		begin := time.Now()
-		if got, err := c.Collateral(t.Context(), sgx); err != nil || !reflect.DeepEqual(got, good) || time.Since(begin) != grace {
-			t.Errorf("got %v after %v, want what is on disk after %v", err, time.Since(begin), grace)
+		if got, err := c.Collateral(t.Context(), sgx); err != nil || !reflect.DeepEqual(got, good) || time.Since(begin) != larder.Grace {
+			t.Errorf("got %v after %v, want what is on disk after %v", err, time.Since(begin), larder.Grace)
 		}
 		begin = time.Now()
 		if _, err := c.Collateral(t.Context(), sgx); err != nil || time.Since(begin) != 0 {
 			t.Errorf("got %v after %v, want it at once", err, time.Since(begin))
 		}
-		time.Sleep(flightTime)
+		time.Sleep(larder.FlightTime)
 		synctest.Wait()
 		if !errors.Is(c.Err(), context.DeadlineExceeded) {
 			t.Errorf("got %v, want the reason", c.Err())
@@ -345,4 +346,25 @@ func FuzzFile(f *testing.F) {
 			t.Error("a file was believed that nobody signed")
 		}
 	})
+}
+
+// disk is the file of a platform, as a cache has it.
+type disk struct{ dir string }
+
+func (d *disk) write(p dcap.Platform, c *dcap.Collateral, at time.Time) error {
+	return (&larder.Disk{Dir: d.dir, Max: maxFile}).Write(new(kind).Name(p), c.Marshal(), at)
+}
+
+func (d *disk) read(p dcap.Platform, known time.Time) (*dcap.Collateral, time.Time, error) {
+	data, at, err := (&larder.Disk{Dir: d.dir, Max: maxFile}).Read(new(kind).Name(p), known)
+	if err != nil || data == nil {
+		return nil, at, err
+	}
+	c, err := dcap.ParseCollateral(data)
+	return c, at, err
+}
+
+// temporary is a file as it is while it is being written.
+func (d *disk) temporary(p dcap.Platform) string {
+	return "." + new(kind).Name(p) + ".0123456789abcdef"
 }

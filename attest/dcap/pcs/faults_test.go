@@ -16,6 +16,7 @@ import (
 	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/attest/simulated"
 	"github.com/confidential-token-broker/ctb/attest/tee"
+	"github.com/confidential-token-broker/ctb/internal/larder"
 )
 
 // stage is a simulated platform, the service of its maker over TLS, and a
@@ -179,7 +180,7 @@ func survive(t *testing.T, s *stage, fault simulated.PCSFault, want string) {
 	}
 	s.client.HTTP.Timeout = 0
 	s.pcs.Fail("")
-	s.pass(maxRetryAfter)
+	s.pass(larder.MaxRetryAfter)
 	if _, err := s.verify(t); err != nil || s.cache.Err() != nil {
 		t.Errorf("the service is well, the cache is not: %v, %v", err, s.cache.Err())
 	}
@@ -202,7 +203,7 @@ func TestEveryFaultAtFirst(t *testing.T) {
 				t.Errorf("got %v, want one that says that it can't be told", err)
 			}
 			s.pcs.Fail("")
-			s.pass(maxRetryAfter)
+			s.pass(larder.MaxRetryAfter)
 			if _, err := s.verify(t); err != nil {
 				t.Error(err)
 			}

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/confidential-token-broker/ctb/attest/dcap"
 )
@@ -96,18 +95,6 @@ func FuzzQCNL(f *testing.F) {
 		// Comments out, and the same file says the same.
 		if again, err := ParseQCNL(withoutComments(data)); bytes.HasPrefix(bytes.TrimSpace(withoutComments(data)), []byte("{")) && (err != nil || *again != *q) {
 			t.Errorf("got %+v and, without comments, %+v, %v", q, again, err)
-		}
-	})
-}
-
-// FuzzRetryAfter: no header makes a client wait for longer than it will.
-func FuzzRetryAfter(f *testing.F) {
-	f.Add("120")
-	f.Add("Wed, 20 Aug 2025 12:00:07 GMT")
-	f.Fuzz(func(t *testing.T, header string) {
-		c := &Client{now: func() time.Time { return t0 }}
-		if d := c.retryAfter(header); d < 0 {
-			t.Errorf("%q: got %v", header, d)
 		}
 	})
 }

@@ -74,7 +74,7 @@ func TestLies(t *testing.T) {
 					t.Errorf("got %p, %v beyond the end of the good one", got, err)
 				}
 				if got != nil { // what was not yet valid is so by now
-					if _, err := cache.verifier.Inspect(got, cache.now()); err != nil {
+					if _, err := (&dcap.Verifier{Root: hardware(t, simulated.Config{}).Root()}).Inspect(got, cache.larder.Now()); err != nil {
 						t.Error(err)
 					}
 				}
@@ -91,19 +91,18 @@ func issuedTCB(t *testing.T, at time.Time) (string, []byte) {
 
 // TestEvaluationNumbersDoNotGoBack: each document has its own.
 func TestEvaluationNumbersDoNotGoBack(t *testing.T) {
-	of := func(tcb, qe uint32) *held { return &held{judged: &dcap.Judged{TCBEvaluation: tcb, QEEvaluation: qe}} }
+	of := func(tcb, qe uint32) *dcap.Judged { return &dcap.Judged{TCBEvaluation: tcb, QEEvaluation: qe} }
 	for _, c := range []struct {
-		old, new *held
+		old, new *dcap.Judged
 		want     string
 	}{
 		{of(17, 17), of(17, 17), ""},
 		{of(17, 17), of(18, 18), ""},
 		{of(17, 18), of(18, 18), ""},
-		{nil, of(1, 1), ""},
 		{of(17, 17), of(16, 18), "TCB info: tcbEvaluationDataNumber: got 16, want at least 17"},
 		{of(17, 17), of(18, 16), "QE identity: tcbEvaluationDataNumber: got 16, want at least 17"},
 	} {
-		err := c.new.notOlderThan(c.old)
+		err := new(kind).NotOlder(c.new, c.old)
 		if c.want != "" {
 			wantError(t, err, c.want)
 		} else if err != nil {

@@ -5,18 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/confidential-token-broker/ctb/internal/fetch"
 )
 
-const (
-	maxAnswer  = 512 << 10       // bytes of one document; genuine ones have 1 to 20 KiB
-	maxRetries = 2               // of one request, if the service asks to come again
-	maxWait    = 5 * time.Second // before a retry; who is told to wait for longer gives up
-)
+const maxAnswer = 512 << 10 // bytes of one document; genuine ones have 1 to 20 KiB
 
 // Error is a request that did not bring its document. Its text says where was
 // asked, what came, and what that means for the platform; it never has the API key.
@@ -36,20 +31,12 @@ func (e *Error) Unwrap() error { return e.err }
 // get asks for one document and reads it. Only a service that says "too many"
 // or "not now" is asked again, at most twice, and not before it wants to be.
 func (c *Client) get(ctx context.Context, r *request) error {
-	for retries := 0; ; retries++ {
-		err := c.ask(ctx, r)
-		if err == nil {
-			return nil
-		}
-		again := err.Status == http.StatusTooManyRequests || err.Status == http.StatusServiceUnavailable
-		pause := max(err.RetryAfter, time.Second<<retries)
-		if !again || retries == maxRetries || pause > maxWait {
+	return fetch.Patience{Now: c.now, Wait: c.wait}.Ask(ctx, func() error {
+		if err := c.ask(ctx, r); err != nil {
 			return err
 		}
-		if c.sleep(ctx, pause) != nil {
-			return err // the service's refusal says more than that time is up
-		}
-	}
+		return nil
+	})
 }
 
 // ask asks once.
@@ -73,7 +60,7 @@ func (c *Client) ask(ctx context.Context, r *request) *Error {
 	e := &Error{What: r.what, URL: r.shown()}
 	var status *fetch.StatusError
 	if errors.As(err, &status) {
-		e.Status, e.RetryAfter = status.Code, c.retryAfter(status.Header.Get("Retry-After"))
+		e.Status, e.RetryAfter = status.Code, fetch.RetryAfter(status.Header, c.clock())
 	}
 	if meaning := r.meaning(e.Status, err); meaning != "" {
 		err = fmt.Errorf("%w: %s", err, meaning)
@@ -99,33 +86,10 @@ func (c *Client) withoutKey(err error) error {
 	return errors.New(strings.ReplaceAll(err.Error(), c.APIKey, "(the API key)"))
 }
 
-// retryAfter reads seconds or a date (RFC 9110 section 10.2.3); 0 if it is neither, or past.
-func (c *Client) retryAfter(header string) time.Duration {
-	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
+// clock is the time that a Retry-After which is a date is measured by.
+func (c *Client) clock() time.Time {
+	if c.now == nil {
+		return time.Now()
 	}
-	at, err := http.ParseTime(header)
-	if err != nil {
-		return 0
-	}
-	now := time.Now
-	if c.now != nil {
-		now = c.now
-	}
-	return max(at.Sub(now()), 0)
-}
-
-// sleep waits, or returns the context's error if that ends first.
-func (c *Client) sleep(ctx context.Context, d time.Duration) error {
-	if c.wait != nil {
-		return c.wait(ctx, d)
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return c.now()
 }
