@@ -1,0 +1,5 @@
+//go:build !race
+
+package nitro_test
+
+const raceEnabled = false

@@ -1,0 +1,5 @@
+//go:build !race
+
+package kds_test
+
+const raceEnabled = false
