@@ -1,11 +1,13 @@
 package attest
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -38,11 +40,11 @@ func Appraise(ctx context.Context, cert *x509.Certificate, scheme string, platfo
 	if err != nil {
 		return nil, err
 	}
-	return s.appraise(ctx, cert, s.evidence, platforms, at, evidenceAt)
+	return s.appraise(ctx, s.evidence, platforms, at, evidenceAt)
 }
 
-// appraise has the evidence judged, and ties what it says to the certificate.
-func (s *statement) appraise(ctx context.Context, cert *x509.Certificate, e *Evidence, platforms []Verifier, at, evidenceAt time.Time) (*Appraisal, error) {
+// appraise has the evidence judged, and ties what it says to what it came with.
+func (s *statement) appraise(ctx context.Context, e *Evidence, platforms []Verifier, at, evidenceAt time.Time) (*Appraisal, error) {
 	v, err := verifierOf(platforms, e.Platform)
 	if err != nil {
 		return nil, err
@@ -59,18 +61,19 @@ func (s *statement) appraise(ctx context.Context, cert *x509.Certificate, e *Evi
 		dated.At = evidenceAt
 		r = &dated
 	}
-	if err := s.bind(cert, r, at); err != nil {
+	if err := s.bind(r, at); err != nil {
 		return nil, &BindingError{Report: r, Err: err}
 	}
-	return &Appraisal{Report: r, Binding: s.binding, Key: cert.PublicKey}, nil
+	return &Appraisal{Report: r, Binding: s.binding, Key: s.key}, nil
 }
 
-// statement is what a certificate says before anything of it is believed.
+// statement is what a certificate or a fresh statement says before anything of it is believed.
 type statement struct {
 	evidence *Evidence
 	data     [64]byte // the report data that the evidence must carry
 	binding  *Binding
-	checks   func(*x509.Certificate) error // what else ties the binding to the certificate
+	key      crypto.PublicKey // nil in a fresh statement
+	checks   func() error     // what else ties the binding to what it came with
 }
 
 // readStatement reads the evidence of one scheme, without believing it.
@@ -97,6 +100,7 @@ func readStatement(cert *x509.Certificate, scheme string) (*statement, error) {
 	if s.binding.Expires.IsZero() { // the evidence has no validity: the certificate's holds
 		s.binding.Issued, s.binding.Expires = cert.NotBefore, cert.NotAfter
 	}
+	s.key = cert.PublicKey
 	s.binding.Names = append(s.binding.Names, cert.DNSNames...)
 	for _, ip := range cert.IPAddresses {
 		s.binding.Names = append(s.binding.Names, ip.String())
@@ -108,29 +112,31 @@ func verifierOf(platforms []Verifier, platform string) (Verifier, error) {
 	if len(platforms) == 0 {
 		return nil, errors.New("no platform verifier to judge the evidence with")
 	}
+	var others []string
 	for _, v := range platforms {
 		if v.Platform() == platform {
 			return v, nil
 		}
+		others = append(others, v.Platform())
 	}
-	return nil, fmt.Errorf("no verifier for evidence of platform %q", platform)
+	return nil, fmt.Errorf("no verifier for evidence of platform %q, only of %s", platform, strings.Join(others, ", "))
 }
 
-// bind ties genuine evidence to the certificate: 1 the report data, 2 the
-// key, the validity and the signature, 3 the time.
-func (s *statement) bind(cert *x509.Certificate, r *Report, at time.Time) error {
+// bind ties genuine evidence to what it came with: 1 the report data, 2 the
+// key, the validity and the signature of a certificate, 3 the time.
+func (s *statement) bind(r *Report, at time.Time) error {
 	if r.Data != s.data { // all 64 bytes
 		return fmt.Errorf("the evidence is bound to something else: got report data %x, want %x", r.Data[:], s.data[:])
 	}
-	if err := s.checks(cert); err != nil {
+	if err := s.checks(); err != nil {
 		return err
 	}
 	return s.binding.validAt(at)
 }
 
-// plausible tells whether the certificate could be accepted at all, whatever its evidence says.
-func (s *statement) plausible(cert *x509.Certificate, at time.Time) bool {
-	return s.checks(cert) == nil && s.binding.validAt(at) == nil
+// plausible tells why it can't be accepted at all, whatever its evidence says; nil if it could be.
+func (s *statement) plausible(at time.Time) error {
+	return cmp.Or(s.checks(), s.binding.validAt(at))
 }
 
 // validAt tells whether the key may be used at the instant t (RFC 5280

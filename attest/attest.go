@@ -5,8 +5,9 @@
 // A resource server that accepts the tokens of an attested broker needs a
 // [Policy] and a [KeySet]; the example of the package is such a server, whole. A program
 // that runs in a trusted execution environment makes its keys vouch for
-// themselves with [Certify]. Who calls either over the network trusts the
-// other end by [TLSConfig]. [Appraise], [Appraisals] and [DefaultRefusals] are for
+// themselves with [Certify], and shows that it is there now with [NewFresh]. Who calls either over the network trusts the
+// other end by [TLSConfig], also where it shows the certificate of a public authority, and asks it for fresh evidence with
+// [FetchFresh] and [CheckFresh]. [Appraise], [Appraisals] and [DefaultRefusals] are for
 // looking closely, and [Pin] writes a policy from evidence that was looked at.
 //
 // What is needed beside the evidence to judge it, its collateral, a key set and
@@ -19,7 +20,11 @@
 // 2 s (10 s to those that judge once, such as [ParseKeys]), the newer judgement counts (by its evaluation number; of equal ones the source's), and a certificate that either shows
 // to be revoked is. A verifier without any source of its own works by the staple alone; TCBRule.EvaluationNumber bounds how old that may be.
 //
-// The package owns the form of attested certificates, what evidence binds to a
+// A certificate proves where its key came from, at any time; a fresh statement proves that whoever made it is there now, and has
+// these keys. Neither is ever taken for the other. Evidence of some platforms lives for hours only: a key set looks for what
+// was renewed long before a verdict of it ends.
+//
+// The package owns the form of attested certificates and of fresh statements, what evidence binds to a
 // key, and reference values. It does not read quotes: that is for a [Verifier]
 // of each platform, such as package dcap, which says what is genuine and
 // nothing about what is acceptable. It does not verify tokens either: that is package ctb.
@@ -50,7 +55,7 @@ type (
 
 // ErrUnavailable is wrapped by the error of a [Verifier] that can't tell at the moment, since what
 // it needs beside the evidence can't be had. A key that was trusted stays so meanwhile,
-// as long as the collateral that it was judged by is valid.
+// as long as the collateral that it was judged by is valid, and for a day at most.
 var ErrUnavailable = tee.ErrUnavailable
 
 // ErrRevoked is wrapped by the error of a [Verifier] if a certificate that the evidence rests on is

@@ -27,6 +27,8 @@ type Attestation struct {
 	Keys        []AttestedKey `json:"keys"`
 	// Collateral has an object for each platform, by its name as in [Evidence]: for "dcap" a QuoteCollateralV3.
 	Collateral map[string]stdjson.RawMessage `json:"collateral,omitempty"`
+	// Fresh is there where the broker was asked with a nonce: evidence of now, over all its keys ([CheckFresh]).
+	Fresh *Fresh `json:"fresh,omitempty"`
 }
 
 // AttestedKey is one key of an [Attestation].
@@ -78,6 +80,11 @@ func (a *Attestation) check() error {
 			return fmt.Errorf(`keys[%d]: no "use"`, i)
 		case len(k.Certificates) == 0 || slices.ContainsFunc(k.Certificates, func(der []byte) bool { return len(der) == 0 }):
 			return fmt.Errorf(`keys[%d]: no certificate in "x5c"`, i)
+		}
+	}
+	if a.Fresh != nil {
+		if err := a.Fresh.check(); err != nil {
+			return err
 		}
 	}
 	for platform, c := range a.Collateral {

@@ -64,6 +64,11 @@ func TestParseAttestationRefuses(t *testing.T) {
 		"collateral is a string": {`{"issuer":"i","keys":[],"collateral":{"dcap":"x"}}`, `collateral of the platform "dcap": want an object`},
 		"collateral is null":     {`{"issuer":"i","keys":[],"collateral":{"dcap":null}}`, "want an object"},
 		"collateral of nobody":   {`{"issuer":"i","keys":[],"collateral":{"":{}}}`, "want an object"},
+		"fresh is text":          {`{"issuer":"i","keys":[],"fresh":"x"}`, "/fresh has the wrong type"},
+		"fresh of nobody":        {`{"issuer":"i","keys":[],"fresh":{"quote":"AA==","claims":"AA=="}}`, `fresh evidence: got platform ""`},
+		"fresh without a quote":  {`{"issuer":"i","keys":[],"fresh":{"platform":"dcap","claims":"AA=="}}`, "got a quote of 0 bytes"},
+		"fresh without claims":   {`{"issuer":"i","keys":[],"fresh":{"platform":"dcap","quote":"AA=="}}`, "got claims of 0 bytes"},
+		"fresh quote is no text": {`{"issuer":"i","keys":[],"fresh":{"platform":"dcap","quote":"-_","claims":"AA=="}}`, "/fresh/quote has the wrong type"},
 		"many platforms":         {`{"issuer":"i","keys":[],"collateral":{` + manyPlatforms(17) + `}}`, "got collateral of 17 platforms, want at most 16"},
 		"a name twice":           {`{"issuer":"i","issuer":"j","keys":[]}`, "a member name stands twice"},
 		"a platform twice":       {`{"issuer":"i","keys":[],"collateral":{"dcap":{},"dcap":{}}}`, "a member name stands twice"},
@@ -127,6 +132,7 @@ func FuzzParseAttestation(f *testing.F) {
 	f.Add([]byte(`{"issuer":"i","keys":[],"rules_digest":"` + rules1 + `","simulated":true,"collateral":{"dcap":{"a":[1e400,"\ud800"]},"x":{}}}`))
 	f.Add([]byte(`{"issuer":"\u0000<","keys":[{"kid":"k","use":"tls","x5c":["AA==","AQ=="]}],"later":null}`))
 	f.Add([]byte(`{"issuer":"i","keys":[],"collateral":{"dcap": { "b" : 1 , "a" : -0 } }}`))
+	f.Add([]byte(`{"issuer":"i","keys":[],"fresh":{"platform":"snp","quote":"AQ==","claims":"oA=="}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		a, err := attest.ParseAttestation(data)
 		if err != nil {
@@ -143,7 +149,7 @@ func FuzzParseAttestation(f *testing.F) {
 		if twice := made(again.Marshal()); !bytes.Equal(text, twice) {
 			t.Fatalf("got %q, then %q", text, twice)
 		}
-		if again.Issuer != a.Issuer || again.RulesDigest != a.RulesDigest || again.Simulated != a.Simulated || !reflect.DeepEqual(again.Keys, a.Keys) || len(again.Collateral) != len(a.Collateral) {
+		if again.Issuer != a.Issuer || again.RulesDigest != a.RulesDigest || again.Simulated != a.Simulated || !reflect.DeepEqual(again.Keys, a.Keys) || !reflect.DeepEqual(again.Fresh, a.Fresh) || len(again.Collateral) != len(a.Collateral) {
 			t.Fatalf("got %+v, then %+v", a, again)
 		}
 	})

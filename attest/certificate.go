@@ -28,6 +28,12 @@ const commonName = "confidential-token-broker"
 // kind names both, and q makes one quote for each: a checker reads the
 // one that it was told to. The scheme Original is for RSA keys that sign tokens.
 //
+// Evidence of Intel's platforms is in the extension 2.23.133.5.4.9 of TCG DICE, which Gramine's RA-TLS reads too; that of others
+// is in 1.3.6.1.5.5.7.1.35, the RATS conceptual message wrapper. Either is of the scheme DICE, and a certificate has one of the two.
+//
+// Evidence of some platforms can be verified for hours only, whatever b.Expires is ([Evidence].NotAfter): whoever keeps a
+// key certifies it anew before.
+//
 // Collateral that comes with the evidence does not go into the certificate,
 // where it would make every key set some 20 KB larger: checkers get it from
 // the hardware's maker.
@@ -111,13 +117,21 @@ func newSerial() (*big.Int, error) {
 // It is for looking at a certificate: to trust one, name the scheme.
 func Schemes(cert *x509.Certificate) []string {
 	var schemes []string
-	if _, err := extension(cert, oidDICE); err == nil {
+	if attested(cert) {
 		schemes = append(schemes, DICE)
 	}
 	if quote, err := extension(cert, oidOriginal); err == nil && looksLikeQuote(quote) {
 		schemes = append(schemes, Original)
 	}
 	return schemes
+}
+
+// attested tells whether a certificate carries evidence by the scheme DICE, of whatever worth.
+func attested(cert *x509.Certificate) bool { return has(cert, oidDICE) || has(cert, oidCMW) }
+
+// has tells whether the certificate has this extension, be it once or more often.
+func has(cert *x509.Certificate, id asn1.ObjectIdentifier) bool {
+	return slices.ContainsFunc(cert.Extensions, func(ext pkix.Extension) bool { return ext.Id.Equal(id) })
 }
 
 // extension returns the value of the one extension with this identifier.
@@ -146,7 +160,7 @@ func noEvidence(cert *x509.Certificate, scheme string, err error) error {
 // checkCritical refuses critical extensions that nobody reads (RFC 5280
 // section 4.2). The evidence itself may be critical, as DICE would have it.
 func checkCritical(cert *x509.Certificate) error {
-	known := []asn1.ObjectIdentifier{oidDICE, oidOriginal, oidEndorsements}
+	known := []asn1.ObjectIdentifier{oidDICE, oidCMW, oidOriginal, oidEndorsements}
 	for _, id := range cert.UnhandledCriticalExtensions {
 		if !slices.ContainsFunc(known, id.Equal) {
 			return fmt.Errorf("the certificate has the critical extension %v, which is not known here", id)

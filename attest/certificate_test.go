@@ -120,20 +120,23 @@ func TestCertifyRefuses(t *testing.T) {
 		schemes []string
 		want    string
 	}{
-		"no use":                 {b: change(func(b *attest.Binding) { b.Use = "" }), want: "no use"},
-		"no issuer":              {b: change(func(b *attest.Binding) { b.Issuer = "" }), want: `got issuer "", want a URL`},
-		"issuer is a bare name":  {b: change(func(b *attest.Binding) { b.Issuer = "broker" }), want: "want a URL"},
-		"expires when issued":    {b: change(func(b *attest.Binding) { b.Expires = b.Issued }), want: "is not after"},
-		"expires in that second": {b: change(func(b *attest.Binding) { b.Expires = b.Issued.Add(time.Second / 2) }), want: "is not after"},
-		"long nonce":             {b: change(func(b *attest.Binding) { b.Nonce = make([]byte, 65) }), want: "nonce of 65 bytes"},
-		"unknown scheme":         {schemes: []string{"newer"}, want: `got scheme "newer"`},
-		"original with EC":       {schemes: []string{attest.Original}, want: "for RSA alone"},
-		"original for TLS":       {key: keys.rsa(), b: change(func(b *attest.Binding) { b.Use = attest.UseTLS }), schemes: []string{attest.Original}, want: "keys that sign tokens"},
-		"same scheme twice":      {schemes: []string{attest.DICE, attest.DICE}, want: "duplicate"},
-		"hardware fails":         {q: broken, want: "quote: no such device"},
-		"another platform":       {q: quoterFunc(func() *attest.Evidence { return &attest.Evidence{Platform: "snp"} }), want: `platform "snp"`},
-		"huge quote":             {q: quoterFunc(func() *attest.Evidence { return &attest.Evidence{Platform: "dcap", Quote: make([]byte, 64<<10)} }), want: "at most 65536"},
-		"original without v3":    {q: quoterFunc(func() *attest.Evidence { return &attest.Evidence{Platform: "dcap", Quote: []byte{4, 0, 2, 0}} }), key: keys.rsa(), schemes: []string{attest.Original}, want: "quote v3"},
+		"no use":                    {b: change(func(b *attest.Binding) { b.Use = "" }), want: "no use"},
+		"no issuer":                 {b: change(func(b *attest.Binding) { b.Issuer = "" }), want: `got issuer "", want a URL`},
+		"issuer is a bare name":     {b: change(func(b *attest.Binding) { b.Issuer = "broker" }), want: "want a URL"},
+		"expires when issued":       {b: change(func(b *attest.Binding) { b.Expires = b.Issued }), want: "is not after"},
+		"expires in that second":    {b: change(func(b *attest.Binding) { b.Expires = b.Issued.Add(time.Second / 2) }), want: "is not after"},
+		"long nonce":                {b: change(func(b *attest.Binding) { b.Nonce = make([]byte, 65) }), want: "nonce of 65 bytes"},
+		"unknown scheme":            {schemes: []string{"newer"}, want: `got scheme "newer"`},
+		"original with EC":          {schemes: []string{attest.Original}, want: "for RSA alone"},
+		"original for TLS":          {key: keys.rsa(), b: change(func(b *attest.Binding) { b.Use = attest.UseTLS }), schemes: []string{attest.Original}, want: "keys that sign tokens"},
+		"same scheme twice":         {schemes: []string{attest.DICE, attest.DICE}, want: "duplicate"},
+		"hardware fails":            {q: broken, want: "quote: no such device"},
+		"an empty report":           {q: quoterFunc(func() *attest.Evidence { return &attest.Evidence{Platform: "snp"} }), want: "the quote is empty"},
+		"a platform without a name": {q: quoterFunc(func() *attest.Evidence { return &attest.Evidence{Quote: []byte{1}} }), want: `got platform ""`},
+		"a platform's odd name":     {q: quoterFunc(func() *attest.Evidence { return &attest.Evidence{Platform: "SEV SNP", Quote: []byte{1}} }), want: `got platform "SEV SNP", want a name such as "snp"`},
+		"huge report":               {q: quoterFunc(func() *attest.Evidence { return &attest.Evidence{Platform: "snp", Quote: make([]byte, 64<<10)} }), want: "at most 65536"},
+		"huge quote":                {q: quoterFunc(func() *attest.Evidence { return &attest.Evidence{Platform: "dcap", Quote: make([]byte, 64<<10)} }), want: "at most 65536"},
+		"original without v3":       {q: quoterFunc(func() *attest.Evidence { return &attest.Evidence{Platform: "dcap", Quote: []byte{4, 0, 2, 0}} }), key: keys.rsa(), schemes: []string{attest.Original}, want: "quote v3"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

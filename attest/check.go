@@ -68,19 +68,21 @@ func (p *Policy) refusals(r *Report, b *Binding) []Refusal {
 // checkSound refuses all evidence under a policy that does not say what it
 // should: a build that names only its TEE would match every enclave.
 func (p *Policy) checkSound() []Refusal {
-	var fault *keyError
-	if err := p.Validate(); errors.As(err, &fault) {
-		return []Refusal{{Key: fault.key, Want: "a policy without faults", Got: fault.text, Fix: "correct the policy"}}
+	err := p.Validate()
+	if err == nil {
+		return nil
 	}
-	return nil
+	fault := &keyError{"builds", err.Error()} // that it has no place of its own does not make it less of a fault
+	errors.As(err, &fault)
+	return []Refusal{{Key: fault.key, Want: "a policy without faults", Got: fault.text, Fix: "correct the policy"}}
 }
 
 // DefaultRefusals returns what a policy refuses of the evidence, whatever its
-// builds are, unless it says otherwise: a guest that can be migrated, a debug build, a
+// builds are, unless it says otherwise: a guest that can be migrated, evidence that less
+// privileged software of the guest asked for or whose keys may be revoked (SEV-SNP), a debug build, a
 // sample signing key, a TCB status that is not accepted by default, simulated hardware.
 func DefaultRefusals(r *Report) []Refusal {
-	refusals := (&Build{}).checkGuest(r, "builds[]")
-	refusals = append(refusals, (&Build{}).checkKind(r, "builds[]")...)
+	refusals := (&Build{}).checkDefaults(r, "builds[]")
 	refusals = append(refusals, (&TCBRule{}).check(r)...)
 	return append(refusals, (&Policy{}).checkSimulated(r)...)
 }
@@ -91,7 +93,7 @@ func (p *Policy) checkBuilds(r *Report) []Refusal {
 	if len(p.Builds) == 0 {
 		return []Refusal{{
 			Key: "builds", Want: "a build that the policy names", Got: "no build in the policy",
-			Fix: "name this build: " + identity(r),
+			Fix: "name this build: " + identify(r),
 		}}
 	}
 	var all [][]Refusal
@@ -106,32 +108,35 @@ func (p *Policy) checkBuilds(r *Report) []Refusal {
 }
 
 func distance(refusals []Refusal) int {
-	if strings.HasSuffix(refusals[0].Key, ".tee") {
+	if strings.HasSuffix(refusals[0].Key, "].tee") { // and not that of a min_tcb
 		return 1000
 	}
 	return len(refusals)
 }
 
-func identity(r *Report) string {
-	name := "mrenclave"
-	if r.TEE == "tdx" {
-		name = "mrtd"
+// identify says which build the evidence is of, as a policy would name it.
+func identify(r *Report) string {
+	env := environmentOf(r.TEE)
+	if env == nil {
+		return "tee " + orNone(clip(r.TEE))
 	}
+	name := env.identities[0].keys[0]
 	return fmt.Sprintf("tee %s, %s %s", r.TEE, name, hexOr(r.Measurements[name], "unknown"))
 }
 
 // check compares everything the build names; of another TEE nothing else is comparable.
 func (b *Build) check(r *Report, key string) []Refusal {
-	if r.TEE != b.TEE {
-		return []Refusal{{Key: key + ".tee", Want: b.TEE, Got: orNone(r.TEE), Fix: "add a build: " + identity(r)}}
+	env := environmentOf(b.TEE)
+	if r.TEE != b.TEE || env == nil {
+		return []Refusal{{Key: key + ".tee", Want: orNone(clip(b.TEE)), Got: orNone(clip(r.TEE)), Fix: "add a build: " + identify(r)}}
 	}
 	var refusals []Refusal
-	for _, m := range measurements {
+	for _, m := range env.measurements {
 		want, pinned := b.Measurements[m.name]
 		if got := r.Measurements[m.name]; pinned && !bytes.Equal(got, want) {
 			refusals = append(refusals, Refusal{
 				Key: key + "." + m.name, Want: hexOr(want, "nothing"), Got: hexOr(got, "none"),
-				Fix: "run the build that the policy names, or, if you trust this one, add a build: " + identity(r),
+				Fix: "run the build that the policy names, or, if you trust this one, add a build: " + identify(r),
 			})
 		}
 	}
@@ -147,8 +152,32 @@ func (b *Build) check(r *Report, key string) []Refusal {
 			Fix: "run a newer build, or lower isvsvn if the security updates since then do not matter to you",
 		})
 	}
-	refusals = append(refusals, b.checkGuest(r, key)...)
-	return append(refusals, b.checkKind(r, key)...)
+	if env.compare != nil && env.complete(r) { // else checkDefaults refuses it
+		refusals = append(refusals, env.compare(b, r, key)...)
+	}
+	return append(refusals, b.checkDefaults(r, key)...)
+}
+
+// checkDefaults refuses what every build does that does not say otherwise.
+func (b *Build) checkDefaults(r *Report, key string) []Refusal {
+	return slices.Concat(b.checkGuest(r, key), b.checkOwn(r, key), b.checkKind(r, key))
+}
+
+// checkOwn refuses what only evidence of this TEE can have, or should have and has not.
+func (b *Build) checkOwn(r *Report, key string) []Refusal {
+	env := environmentOf(r.TEE)
+	switch {
+	case env == nil:
+		return nil
+	case !env.complete(r):
+		return []Refusal{{
+			Key: key, Want: "all facts of " + env.title, Got: "a report that leaves some out",
+			Fix: "use a verifier of this platform that reports all facts",
+		}}
+	case env.defaults == nil:
+		return nil
+	}
+	return env.defaults(b, r, key)
 }
 
 // checkKind refuses builds that anybody could read or replace.

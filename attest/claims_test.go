@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"os"
 	"reflect"
@@ -85,7 +86,7 @@ func FuzzClaims(f *testing.F) {
 	})
 }
 
-// FuzzCertificate reads extensions of any content by both schemes.
+// FuzzCertificate reads extensions of any content by both schemes, and by both forms of the first.
 func FuzzCertificate(f *testing.F) {
 	genuine, err := os.ReadFile("testdata/original_cert.der")
 	if err != nil {
@@ -111,18 +112,20 @@ func FuzzCertificate(f *testing.F) {
 		}
 		f.Add(value)
 	}
+	f.Add(must((&cmwContent{Platform: "snp", Quote: quote, Claims: []byte{0xa0}}).marshal()))
 	f.Add([]byte{0xd9, 0xea, 0x60, 0x82, 0x40, 0x40})
 	f.Add([]byte{3, 0, 2, 0})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, value []byte) {
 		for i := range cert.Extensions {
-			if cert.Extensions[i].Id.Equal(oidOriginal) || cert.Extensions[i].Id.Equal(oidDICE) {
-				for _, scheme := range []string{DICE, Original} {
+			if cert.Extensions[i].Id.Equal(oidOriginal) {
+				for _, id := range []asn1.ObjectIdentifier{oidDICE, oidCMW, oidOriginal} {
 					c := *cert
 					c.Extensions = append(c.Extensions[:0:0], cert.Extensions...)
-					c.Extensions[i].Value = value
-					if c.Extensions[i].Id = oidOriginal; scheme == DICE {
-						c.Extensions[i].Id = oidDICE
+					c.Extensions[i].Id, c.Extensions[i].Value = id, value
+					scheme := DICE
+					if id.Equal(oidOriginal) {
+						scheme = Original
 					}
 					a, err := Appraise(context.Background(), &c, scheme, []Verifier{believer{}}, cert.NotBefore, cert.NotBefore)
 					if err == nil && scheme == DICE {

@@ -13,7 +13,8 @@ import (
 
 // The scheme DICE: "Interoperable RA-TLS X.509 Cert and Evidence Formats" of
 // the Confidential Computing Consortium, after the TCG's DICE Attestation
-// Architecture. Gramine and librats write the same form.
+// Architecture. Gramine writes the same form; librats does under a CBOR tag of its own, which is not read here. The extension
+// of the RATS wrapper (cmw.go) is of the same scheme: it binds the same claims in the same way, for platforms that DICE has no tag for.
 
 // oidDICE is the extension, tcg-dice-conceptual-message-wrapper. It is not
 // critical, as that form asks: common TLS libraries refuse critical extensions that
@@ -40,17 +41,20 @@ func diceExtension(ctx context.Context, q Quoter, spki []byte, b Binding) (pkix.
 	if err != nil {
 		return pkix.Extension{}, fmt.Errorf("quote: %w", err)
 	}
-	if e.Platform != platformIntel {
-		return pkix.Extension{}, fmt.Errorf("got evidence of platform %q, want %q: there is no certificate form for others", e.Platform, platformIntel)
+	ext := pkix.Extension{Id: oidDICE}
+	if e.Platform == platformIntel {
+		ext.Value, err = detEnc.Marshal(taggedEvidence(e.Quote, claimed))
+	} else {
+		ext.Id = oidCMW
+		ext.Value, err = (&cmwContent{Platform: e.Platform, Quote: e.Quote, Claims: claimed}).marshal()
 	}
-	value, err := detEnc.Marshal(taggedEvidence(e.Quote, claimed))
 	if err != nil {
 		return pkix.Extension{}, err
 	}
-	if len(value) > maxEvidence {
-		return pkix.Extension{}, fmt.Errorf("got evidence of %d bytes, want at most %d", len(value), maxEvidence)
+	if len(ext.Value) > maxEvidence {
+		return pkix.Extension{}, fmt.Errorf("got evidence of %d bytes, want at most %d", len(ext.Value), maxEvidence)
 	}
-	return pkix.Extension{Id: oidDICE, Value: value}, nil
+	return ext, nil
 }
 
 // taggedEvidence is the extension's value, 60000([quote, claims]).
@@ -67,13 +71,9 @@ func reportData(claimed []byte) (data [64]byte) {
 
 // diceStatement reads the evidence of a certificate by the scheme DICE.
 func diceStatement(cert *x509.Certificate) (*statement, error) {
-	value, err := extension(cert, oidDICE)
+	e, claimed, err := carriedEvidence(cert)
 	if err != nil {
-		return nil, noEvidence(cert, DICE, err)
-	}
-	quote, claimed, err := parseTaggedEvidence(value)
-	if err != nil {
-		return nil, fmt.Errorf("evidence: %w", err)
+		return nil, err
 	}
 	c, err := parseClaims(claimed)
 	if err != nil {
@@ -81,25 +81,55 @@ func diceStatement(cert *x509.Certificate) (*statement, error) {
 	}
 	b := c.binding()
 	return &statement{
-		evidence: &Evidence{Platform: platformIntel, Quote: quote},
+		evidence: e,
 		data:     reportData(claimed), // over the bytes as they came, whatever their encoding
 		binding:  b,
-		checks: func(cert *x509.Certificate) error {
-			if !c.keyHash.matches(cert.RawSubjectPublicKeyInfo) {
-				return fmt.Errorf("the evidence is bound to another key: %q does not match the certificate's", claimKeyHash)
-			}
-			if c.bound != nil && !(b.Issued.Equal(cert.NotBefore) && b.Expires.Equal(cert.NotAfter)) {
-				return fmt.Errorf("the certificate is valid from %s to %s, its evidence says from %s to %s",
-					stamp(cert.NotBefore), stamp(cert.NotAfter), stamp(b.Issued), stamp(b.Expires))
-			}
-			// The names and, where the claims have none, the validity are in the
-			// certificate alone: its signature by the attested key vouches for them.
-			if err := cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature); err != nil {
-				return fmt.Errorf("the certificate is not signed by its own key: %w", err)
-			}
-			return nil
-		},
+		checks:   func() error { return c.tie(b, cert) },
 	}, nil
+}
+
+// tie compares what the claims bind with the certificate that they are in.
+func (c *claims) tie(b *Binding, cert *x509.Certificate) error {
+	if !c.keyHash.matches(cert.RawSubjectPublicKeyInfo) {
+		return fmt.Errorf("the evidence is bound to another key: %q does not match the certificate's", claimKeyHash)
+	}
+	if c.bound != nil && !(b.Issued.Equal(cert.NotBefore) && b.Expires.Equal(cert.NotAfter)) {
+		return fmt.Errorf("the certificate is valid from %s to %s, its evidence says from %s to %s",
+			stamp(cert.NotBefore), stamp(cert.NotAfter), stamp(b.Issued), stamp(b.Expires))
+	}
+	// The names and, where the claims have none, the validity are in the
+	// certificate alone: its signature by the attested key vouches for them.
+	if err := cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature); err != nil {
+		return fmt.Errorf("the certificate is not signed by its own key: %w", err)
+	}
+	return nil
+}
+
+// carriedEvidence reads the one extension by which a certificate carries evidence of this scheme.
+func carriedEvidence(cert *x509.Certificate) (e *Evidence, claimed []byte, err error) {
+	if has(cert, oidCMW) {
+		if has(cert, oidDICE) {
+			return nil, nil, fmt.Errorf("the certificate has evidence in the extensions %v and %v, want one of the two", oidDICE, oidCMW)
+		}
+		value, err := extension(cert, oidCMW)
+		if err != nil {
+			return nil, nil, err
+		}
+		content, err := parseCMW(value)
+		if err != nil {
+			return nil, nil, fmt.Errorf("evidence: %w", err)
+		}
+		return &Evidence{Platform: content.Platform, Quote: content.Quote}, content.Claims, nil
+	}
+	value, err := extension(cert, oidDICE)
+	if err != nil {
+		return nil, nil, noEvidence(cert, DICE, fmt.Errorf("%w, or one %v", err, oidCMW))
+	}
+	quote, claimed, err := parseTaggedEvidence(value)
+	if err != nil {
+		return nil, nil, fmt.Errorf("evidence: %w", err)
+	}
+	return &Evidence{Platform: platformIntel, Quote: quote}, claimed, nil
 }
 
 // parseTaggedEvidence reads what taggedEvidence says.

@@ -18,6 +18,7 @@ import (
 	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/attest/simulated"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // A resource server, whole: it accepts tokens of one broker, whose keys must
@@ -133,7 +134,48 @@ tcb:
 func ExampleParsePolicy() {
 	_, err := attest.ParsePolicy([]byte("builds:\n  - tee: sgx\n    mrenclaev: 2f745c0b\n"))
 	fmt.Println(err)
-	// Output: line 3, column 5: builds[0].mrenclaev: is not a key of a policy; known here are debug, isvprodid, isvsvn, mrconfigid, mrenclave, mrowner, mrownerconfig, mrseam, mrservicetd, mrsigner, mrsignerseam, mrtd, rtmr0, rtmr1, rtmr2, rtmr3, sample_signer, seam_attributes, td_attributes, tee, xfam
+	// Output: line 3, column 5: builds[0].mrenclaev: is not a key of a policy; known here are debug, isvprodid, isvsvn, mrenclave, mrsigner, sample_signer, tee
+}
+
+// A build of SEV-SNP says itself how recent its platform must be, in each of its parts: AMD publishes no judgement.
+func ExamplePolicy_Check_amd() {
+	policy, err := attest.ParsePolicy([]byte(`
+builds:
+  - tee: sev-snp
+    measurement: b07af9620f3b839b47996422ddec6058338951d984e312115131ea82705eaf5b6bdf8a9ece31a5a608eb0cf2e4872b01
+    product: Milan
+    min_tcb: {bootloader: 4, tee: 0, snp: 24, microcode: 219}
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	old := tee.AMDTCB{Bootloader: 4, SNP: 24, Microcode: 211}
+	report := &attest.Report{ // of a Verifier
+		TEE: tee.SEVSNP, TCB: attest.TCB{Status: tee.NotJudged},
+		Measurements: map[string][]byte{"measurement": policy.Builds[0].Measurements["measurement"], "guest_policy": {0, 0, 0, 0, 0, 3, 0, 0}},
+		AMD:          &tee.AMDFacts{Product: tee.Milan, Reported: old, Launch: old, RevocationChecked: true},
+	}
+	var refused *attest.RefusalError
+	if errors.As(policy.Check(report, nil), &refused) {
+		for _, r := range refused.Refusals {
+			fmt.Println(r)
+		}
+	}
+	// Output: builds[0].min_tcb.microcode: got 211, as the machine reports it, and 211, when the guest was launched, want 219 or more
+}
+
+// What a policy may say, and a person should know that it does.
+func ExamplePolicy_Warnings() {
+	policy, err := attest.ParsePolicy([]byte("builds:\n  - tee: nitro\n    pcr8: " + strings.Repeat("2f", 48) + "\nrules: [\"sha256:" + strings.Repeat("6c", 32) + "\"]\n"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, w := range policy.Warnings(time.Now()) {
+		fmt.Println(w)
+	}
+	// Output: builds[0]: pcr8 is the certificate that signs images, so every image that it signed matches, the older ones too; name pcr0 for one image
 }
 
 // A key is made in the environment, and its certificate says what it is for.
@@ -166,4 +208,45 @@ func ExampleCertify() {
 	}
 	fmt.Println(a.Binding.Use, a.Binding.Issuer, a.Report.TEE, a.Report.TCB.Status)
 	// Output: sig https://broker.example.com sgx UpToDate
+}
+
+// Who asks with a nonce of its own learns that a broker is there now, in a build and under rules that the policy
+// accepts, and which keys it has.
+func ExampleCheckFresh() {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	nonce := []byte("random, and used once")
+	hardware, err := simulated.New(simulated.Config{Now: now})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	// The broker answers /.well-known/attestation?nonce= with a statement in its document, which FetchFresh gets.
+	statement, err := attest.NewFresh(context.Background(), hardware, attest.FreshClaims{
+		Issuer: "https://broker.example.com", Time: now, Keys: [][32]byte{{1}}, Nonces: [][]byte{nonce},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	doc := &attest.Attestation{Issuer: "https://broker.example.com", Keys: []attest.AttestedKey{}, Fresh: statement}
+
+	// Without a policy, AppraiseFresh tells the facts. CheckFresh wants one, and trusts.
+	a, err := attest.AppraiseFresh(context.Background(), doc, nonce, attest.Config{
+		Platforms: []attest.Verifier{&dcap.Verifier{Root: hardware.Root(), Collateral: hardware.Collateral()}},
+		Now:       func() time.Time { return now.Add(time.Second) },
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(a.Issuer, a.Report.TEE, a.Time.Format(time.RFC3339))
+
+	_, err = attest.AppraiseFresh(context.Background(), doc, []byte("asked by somebody else"), attest.Config{
+		Now: func() time.Time { return now.Add(time.Second) },
+	})
+	fmt.Println(err)
+	// Output:
+	// https://broker.example.com sgx 2026-03-01T12:00:00Z
+	// fresh evidence: it does not answer this nonce (it answers 1): it was made for somebody else, or earlier
 }

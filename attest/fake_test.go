@@ -2,6 +2,7 @@ package attest_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -10,6 +11,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -20,8 +22,17 @@ import (
 // fakeTEE is hardware whose quote is the report data behind the four bytes of
 // a quote v3: enough for everything that is not the platform's own affair.
 type fakeTEE struct {
-	report  attest.Report // what its verifier says; Data is taken from the quote
-	failure error
+	report   attest.Report // what its verifier says; Data is taken from the quote
+	failure  error
+	platform string // "dcap" if empty
+	padding  int    // bytes that make the quote as large as that of another platform
+}
+
+// newOther is hardware of another maker, whose report is of this size.
+func newOther(platform string, size int) *fakeTEE {
+	t := newTEE()
+	t.platform, t.padding = platform, size-len(quoteHead)-64
+	return t
 }
 
 func newTEE() *fakeTEE {
@@ -43,16 +54,17 @@ func (t *fakeTEE) Quote(_ context.Context, data [64]byte) (*attest.Evidence, err
 	if t.failure != nil {
 		return nil, t.failure
 	}
-	return &attest.Evidence{Platform: "dcap", Quote: append(bytes.Clone(quoteHead), data[:]...), Collateral: []byte("collateral")}, nil
+	quote := slices.Concat(quoteHead, data[:], make([]byte, t.padding))
+	return &attest.Evidence{Platform: t.Platform(), Quote: quote, Collateral: []byte("collateral")}, nil
 }
 
-func (t *fakeTEE) Platform() string { return "dcap" }
+func (t *fakeTEE) Platform() string { return cmp.Or(t.platform, "dcap") }
 
 func (t *fakeTEE) Verify(_ context.Context, e *attest.Evidence, at time.Time) (*attest.Report, error) {
 	if t.failure != nil {
 		return nil, t.failure
 	}
-	if len(e.Quote) != 68 || !bytes.HasPrefix(e.Quote, quoteHead) {
+	if e.Platform != t.Platform() || len(e.Quote) != 68+t.padding || !bytes.HasPrefix(e.Quote, quoteHead) {
 		return nil, errors.New("not a quote of the fake hardware")
 	}
 	if at.Before(t.report.Collateral.NotBefore) || at.After(t.report.Collateral.NotAfter) {

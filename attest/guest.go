@@ -2,23 +2,25 @@ package attest
 
 import "encoding/hex"
 
-// migratable tells whether the evidence is of a TDX guest that service TDs, which the host chooses, may copy
-// elsewhere: the attribute MIGRATABLE, bit 29 (Intel TDX Module Base Architecture Specification, "TD
-// ATTRIBUTES"). The host chooses the attributes when it makes the guest, and no measurement covers them. Those
-// that open a guest to its host make it a debug build, which its [Verifier] tells.
-func migratable(r *Report) bool {
-	attributes := r.Measurements["td_attributes"]
-	return r.TEE == "tdx" && len(attributes) > 3 && attributes[3]&(1<<5) != 0
-}
-
-// checkGuest refuses a guest that can be migrated, unless the build names its attributes.
+// checkGuest refuses a guest that somebody else may have a copy of, such as one that can be migrated, unless the build
+// names the attributes that allow it.
 func (b *Build) checkGuest(r *Report, key string) []Refusal {
-	if !migratable(r) || b.Measurements["td_attributes"] != nil {
+	env := environmentOf(r.TEE)
+	if env == nil || !env.exposed(r) || b.Measurements[env.guest.key] != nil {
 		return nil
 	}
+	g := env.guest
+	got := "none"
+	if value := r.Measurements[g.key]; value != nil {
+		got = hex.EncodeToString(value) + ", by which " + g.by + " may have its memory"
+	}
 	return []Refusal{{
-		Key: key + ".td_attributes", Want: "a guest that can't be migrated, or the td_attributes of one that may be",
-		Got: hex.EncodeToString(r.Measurements["td_attributes"]) + ", by which service TDs of the host's choice may have its memory",
-		Fix: "have the guest made without the attribute MIGRATABLE, or name its td_attributes, and the mrservicetd that is trusted with it",
+		Key: key + "." + g.key, Want: "a guest that can't be migrated, or the " + g.key + " of one that may be",
+		Got: got, Fix: g.fix,
 	}}
+}
+
+// exposed tells whether the evidence is of a guest whose memory somebody may have by the attributes that its host chose.
+func (e *environment) exposed(r *Report) bool {
+	return e.guest != nil && e.guest.open(r.Measurements[e.guest.key])
 }

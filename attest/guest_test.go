@@ -17,12 +17,16 @@ func TestGuestAttributes(t *testing.T) {
 		"0000001000000000": {"", ""},
 		"0000003000000000": {"", "builds[0].td_attributes"},
 		"0000002000000000": {"debug: true", "builds[0].td_attributes"},
+		"":                 {"", "builds[0].td_attributes"}, // which no genuine report leaves out
 		"0000003000000001": {`td_attributes: "0000003000000001"`, ""},
 	} {
 		t.Run(attributes+" "+test.build, func(t *testing.T) {
 			p := made(attest.ParsePolicy([]byte("builds:\n- tee: tdx\n  mrtd: " + hex48 + "\n  " + test.build)))
 			r := newTEE().report
 			r.TEE, r.Measurements = "tdx", map[string][]byte{"mrtd": unhex(hex48), "td_attributes": unhex(attributes)}
+			if attributes == "" {
+				delete(r.Measurements, "td_attributes")
+			}
 			var keys []string
 			var refused *attest.RefusalError
 			if errors.As(p.Check(&r, &attest.Binding{Scheme: attest.DICE}), &refused) {

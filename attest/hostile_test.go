@@ -34,8 +34,9 @@ type forgery struct {
 	claims   map[any]any // further entries, and replacements
 	raw      []byte      // the claims as a whole, instead of all the above
 	data     func([]byte) [64]byte
-	evidence func(quote, claims []byte) any // what the extension's value encodes
-	value    []byte                         // the extension's value, instead
+	evidence func(quote, claims []byte) any    // what the extension's value encodes
+	value    []byte                            // the extension's value, instead
+	wrapped  func(quote, claims []byte) []byte // the value of the extension for other platforms, instead of that of DICE
 	template *x509.Certificate
 	signer   crypto.Signer
 	at       time.Time
@@ -89,14 +90,21 @@ func (f *forgery) certificate(t testing.TB) *x509.Certificate {
 	if f.raw != nil {
 		claims = f.raw
 	}
-	if f.value == nil {
-		e := made(newTEE().Quote(context.Background(), f.data(claims)))
-		f.value = encode(f.evidence(e.Quote, claims))
+	id, hardware := oidDICE, newTEE()
+	if f.wrapped != nil {
+		id, hardware = oidCMW, f.tee
+	}
+	quote := made(hardware.Quote(context.Background(), f.data(claims))).Quote
+	switch {
+	case f.wrapped != nil:
+		f.value = f.wrapped(quote, claims)
+	case f.value == nil:
+		f.value = encode(f.evidence(quote, claims))
 	}
 	if f.signer == nil {
 		f.signer = f.key
 	}
-	f.template.ExtraExtensions = append(f.template.ExtraExtensions, pkix.Extension{Id: oidDICE, Value: f.value})
+	f.template.ExtraExtensions = append(f.template.ExtraExtensions, pkix.Extension{Id: id, Value: f.value})
 	parent := &x509.Certificate{Subject: f.template.Subject, SerialNumber: big.NewInt(1)}
 	der, err := x509.CreateCertificate(rand.Reader, f.template, parent, f.key.Public(), f.signer)
 	if err != nil {

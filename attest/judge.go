@@ -22,8 +22,8 @@ type judge struct {
 	issuer      string // that the evidence must bind where the policy names none; empty: any
 	looking     bool   // facts are wanted, of all keys, and every reason against them
 	platforms   []Verifier
-	staple      func(context.Context) (*Attestation, error) // nil: there is none to be had
-	ownWait     time.Duration                               // for the verifier's own collateral, where a staple is good
+	staple      *stapling     // nil: there is none to be had
+	ownWait     time.Duration // for the verifier's own collateral, where a staple is good
 	now         func() time.Time
 	evidenceNow func() time.Time
 }
@@ -53,7 +53,7 @@ func newJudge(c Config) (*judge, error) {
 // hold makes a document that is at hand the one that staples.
 func (j *judge) hold(doc *Attestation) {
 	if doc != nil {
-		j.staple = func(context.Context) (*Attestation, error) { return doc, nil }
+		j.staple = &stapling{fixed: doc}
 		j.ownWait = ownWaitOnce
 	}
 }
@@ -62,7 +62,7 @@ func (j *judge) hold(doc *Attestation) {
 func (j *judge) ask(client *http.Client, issuer string) {
 	j.staple = nil
 	if issuer != "" {
-		j.staple = newStapling(client, issuer, j.now).get
+		j.staple = newStapling(client, issuer, j.now)
 		j.ownWait = ownWait
 	}
 }

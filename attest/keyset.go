@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,8 @@ type KeySet struct {
 
 const (
 	wellKnownKeys = "/.well-known/jwks.json"
-	maxNamed      = 80 // bytes of a key id in an error
+	keyRevocation = ".unchecked_revocation" // of a build, in a policy
+	maxNamed      = 80                      // bytes of a key id in an error
 )
 
 // NewKeySet returns the attested keys of the broker at c.URL. It fetches
@@ -70,8 +72,8 @@ const (
 //
 // When it judges evidence it asks the broker for the collateral that it staples (at /.well-known/attestation
 // below the issuer that c.URL names; where that names none, there is no staple), and waits at most
-// 3 s for it. The collateral of c.Platforms is used if that can't be had or is refused, and where it is no older. While neither can be had, or only such
-// that is older than the policy wants, keys that were trusted stay so for as long as their collateral is valid.
+// 3 s for it, and for a newer one if evidence can't be judged by the one at hand. The collateral of c.Platforms is used if that can't be had or is refused, and where it is no older. While neither can be had, or only such
+// that is older than the policy wants, keys that were trusted stay so for as long as their collateral is valid, and for a day at most.
 //
 // The keys must be bound to the policy's issuer or, if it names none, to
 // c.Issuer or else to the one that c.URL names. A policy of the scheme [Original] can't ask for that.
@@ -100,7 +102,7 @@ func NewKeySet(c Config) (*KeySet, error) {
 			last = nil
 		}
 		v, err := s.judge.all(ctx, doc.Body, last)
-		return v, doc.MaxAge, err
+		return v, v.refreshIn(doc.MaxAge, s.judge.now(), s.judge.evidenceNow()), err
 	}, c.Now)
 	return s, nil
 }
@@ -202,7 +204,7 @@ func (s *KeySet) Refresh(ctx context.Context, oldest time.Duration) error {
 }
 
 // Err tells what is wrong with the key set as a whole: the error of the newest
-// fetch, or that no key of it is accepted. It is nil while all is well, and as
+// fetch, that no key of it is accepted, or that one keeps an older verdict, since it can't be judged anew. It is nil while all is well, and as
 // long as nothing was fetched.
 func (s *KeySet) Err() error {
 	v := s.fixed
@@ -212,8 +214,11 @@ func (s *KeySet) Err() error {
 		}
 		v, _ = s.cache.Current()
 	}
-	if v != nil && len(v.trusted) == 0 {
+	switch {
+	case v != nil && len(v.trusted) == 0:
 		return v.noneAccepted()
+	case v != nil && v.unsettled != nil:
+		return fmt.Errorf("attested keys: %w", v.unsettled)
 	}
 	return nil
 }
@@ -222,12 +227,15 @@ func (s *KeySet) Err() error {
 type verdicts struct {
 	trusted map[string]*trustedKey
 	refused map[string]error
+	// unsettled says which key keeps its last verdict, since it can't be judged anew, and why; nil if none does.
+	unsettled error
 }
 
 // trustedKey is a key that passed, and for how long that holds.
 type trustedKey struct {
 	key           ctb.Key
 	binding       *Binding
+	judgedAt      time.Time
 	evidenceUntil time.Time // zero if the evidence has no end
 	untilWhy      string    // what ends then
 }
@@ -289,8 +297,9 @@ func (v *verdicts) noneAccepted() error {
 }
 
 // all judges the keys of a JWKS. An empty one is an answer too: every key is
-// withdrawn. It fails if a key that was trusted by the last verdicts, which hold still, can't be judged
-// now, or only by collateral that is older than the policy wants: those are then better than none.
+// withdrawn. A key that was trusted by the last verdicts, which hold still, keeps its verdict if it can't be judged
+// now, or only by collateral that is older than the policy wants or lacks the list of what is revoked. That says nothing of the
+// others: what is found out about them counts.
 func (j *judge) all(ctx context.Context, jwks []byte, last *verdicts) (*verdicts, error) {
 	set, err := jose.ParseSet(jwks)
 	if err != nil {
@@ -299,23 +308,29 @@ func (j *judge) all(ctx context.Context, jwks []byte, last *verdicts) (*verdicts
 	v := &verdicts{trusted: make(map[string]*trustedKey), refused: make(map[string]error)}
 	for _, k := range set {
 		a := j.one(ctx, k)
-		if (errors.Is(a.Err, ErrUnavailable) || judgedByOld(a.Err)) && last.holds(k, j.now(), j.evidenceNow()) {
-			return nil, fmt.Errorf("key %q: %w", clipTo(k.KeyID, maxNamed), a.Err)
-		}
-		if a.Err != nil {
+		switch {
+		case a.Err == nil:
+			v.trusted[k.KeyID] = j.trust(k, a.Appraisal)
+		case (undecided(a.Err) || judgedByLess(a.Err)) && last.holds(k, j.now(), j.evidenceNow()):
+			v.trusted[k.KeyID] = last.trusted[k.KeyID]
+			v.unsettled = cmp.Or(v.unsettled, fmt.Errorf("key %q: %w", clipTo(k.KeyID, maxNamed), a.Err))
+		default:
 			v.refused[k.KeyID] = a.Err
-			continue
 		}
-		v.trusted[k.KeyID] = j.trust(k, a.Appraisal)
 	}
 	return v, nil
 }
 
-// judgedByOld tells whether nothing is wrong but that the collateral is older
-// than the policy wants, so that it says nothing of today. Whoever can withhold the newer could serve that.
-func judgedByOld(err error) bool {
+// undecided tells whether nothing is said against the evidence, but that it can't be judged now.
+func undecided(err error) bool { return errors.Is(err, ErrUnavailable) && !isFinal(err) }
+
+// judgedByLess tells whether nothing is wrong but that the collateral is older
+// than the policy wants, so that it says nothing of today, or lacks a revocation list. Whoever can withhold the better could serve that.
+func judgedByLess(err error) bool {
 	var refused *RefusalError
-	return errors.As(err, &refused) && len(refused.Refusals) == 1 && refused.Refusals[0].Key == keyEvaluation
+	return errors.As(err, &refused) && !slices.ContainsFunc(refused.Refusals, func(r Refusal) bool {
+		return r.Key != keyEvaluation && !strings.HasSuffix(r.Key, keyRevocation)
+	})
 }
 
 // trust makes a key that passed, for as long as both hold that it passed by: the
@@ -324,6 +339,7 @@ func (j *judge) trust(k jose.JWK, a *Appraisal) *trustedKey {
 	t := &trustedKey{
 		key:           ctb.Key{ID: k.KeyID, Algorithm: k.Algorithm, Public: k.Key},
 		binding:       a.Binding,
+		judgedAt:      j.now(),
 		evidenceUntil: a.Report.Collateral.NotAfter,
 		untilWhy:      "its evidence was verified with collateral that ended at",
 	}
@@ -334,11 +350,41 @@ func (j *judge) trust(k jose.JWK, a *Appraisal) *trustedKey {
 	return t
 }
 
-// holds tells whether the verdicts trust the key, at this time.
+// refreshIn is how long the verdicts may be used without a look at the key set, which may be used for as long as maxAge (0: it does
+// not say). Before a verdict on a key ends, the key is there with evidence that was renewed, and has to be judged by that in time: so no more
+// than half of what is left passes. Keys that were given up end as well, and nobody is asked more than once a minute for their sake.
+func (v *verdicts) refreshIn(maxAge time.Duration, now, evidenceNow time.Time) time.Duration {
+	if maxAge <= 0 {
+		maxAge = refetch.Refresh
+	}
+	switch {
+	case v == nil:
+		return maxAge
+	case v.unsettled != nil:
+		return refetch.MinRefresh
+	}
+	for _, k := range v.trusted {
+		if left := k.left(now, evidenceNow); left > 0 {
+			maxAge = min(maxAge, max(left/2, refetch.MinRefresh))
+		}
+	}
+	return maxAge
+}
+
+// left is how long the verdict on the key holds, without what clocks may be apart.
+func (k *trustedKey) left(now, evidenceNow time.Time) time.Duration {
+	left := k.binding.Expires.Sub(now)
+	if !k.evidenceUntil.IsZero() {
+		left = min(left, k.evidenceUntil.Sub(evidenceNow))
+	}
+	return left
+}
+
+// holds tells whether the verdicts trust the key, at this time, and are of the last day.
 func (v *verdicts) holds(k jose.JWK, now, evidenceNow time.Time) bool {
 	if v == nil || v.trusted[k.KeyID] == nil {
 		return false
 	}
 	t := v.trusted[k.KeyID]
-	return jose.SameKey(t.key.Public, k.Key) && t.usable(now, evidenceNow) == nil
+	return jose.SameKey(t.key.Public, k.Key) && t.usable(now, evidenceNow) == nil && now.Sub(t.judgedAt) < refetch.MaxStale
 }

@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -33,26 +34,54 @@ func (j *judge) evidence(ctx context.Context, cert *x509.Certificate, scheme str
 	if err != nil {
 		return opinion{err: err}
 	}
+	return j.opinion(ctx, s, at, refusals)
+}
+
+// opinion judges a statement by all the collateral that there is.
+func (j *judge) opinion(ctx context.Context, s *statement, at time.Time, refusals func(*Appraisal) []Refusal) opinion {
 	by := func(ctx context.Context, collateral []byte) opinion {
 		e := *s.evidence
 		e.Collateral = collateral
-		a, err := s.appraise(ctx, cert, &e, j.platforms, at, j.evidenceNow())
+		a, err := s.appraise(ctx, &e, j.platforms, at, j.evidenceNow())
 		if err != nil {
 			return opinion{err: err}
 		}
 		return opinion{appraisal: a, refused: refusals(a)}
 	}
-	var stapled []byte
-	var missing error
-	if s.plausible(cert, at) || j.looking { // else nobody needs to be asked
-		stapled, missing = j.stapled(ctx, s.evidence)
-	}
-	if len(stapled) == 0 {
+	implausible := s.plausible(at)
+	if implausible != nil && !j.looking { // nobody needs to be asked for collateral that would not mend it
 		own := by(ctx, s.evidence.Collateral)
-		if missing != nil && errors.Is(own.err, ErrUnavailable) {
-			own.err = fmt.Errorf("%w; %w", own.err, missing)
+		if errors.Is(own.err, ErrUnavailable) {
+			own.err = unjudged(implausible, own.err)
 		}
 		return own
+	}
+	stapled, missing := j.stapled(ctx, s.evidence)
+	o := j.compare(ctx, by, s.evidence, stapled)
+	if !undecided(o.err) {
+		return o
+	}
+	switch {
+	case implausible != nil:
+		o.err = unjudged(implausible, o.err)
+	case missing != nil:
+		o.err = fmt.Errorf("%w; %w", o.err, missing)
+	default: // the evidence may be of a machine that the broker runs on since then
+		if newer := j.restapled(ctx, s.evidence, stapled); newer != nil {
+			return j.compare(ctx, by, s.evidence, newer)
+		}
+	}
+	return o
+}
+
+func unjudged(implausible, err error) error {
+	return fmt.Errorf("%w (its evidence was not judged: %v)", implausible, err)
+}
+
+// compare judges by the staple, if there is one, and by what there is without, and tells which counts.
+func (j *judge) compare(ctx context.Context, by func(context.Context, []byte) opinion, e *Evidence, stapled []byte) opinion {
+	if len(stapled) == 0 {
+		return by(ctx, e.Collateral)
 	}
 	staple := by(ctx, stapled)
 	if isFinal(staple.err) {
@@ -69,7 +98,8 @@ func (j *judge) evidence(ctx context.Context, cert *x509.Certificate, scheme str
 // weigh tells which of two opinions counts. Both are by collateral that was verified in full, so a staple that is
 // forged has no effect. One that is genuine can be old all the same: who serves it chooses among the revocation lists of a month, and
 // among all judgements that the maker still signs. So 1 what either shows to be revoked stays so, and
-// 2 the newer judgement counts, of equal ones the verifier's own.
+// 2 the newer judgement counts, of equal ones the one that looked for revocations, and else the verifier's own. Makers
+// who judge no platform have no numbers: all their judgements are equal.
 func weigh(staple, own opinion) opinion {
 	switch {
 	case isFinal(own.err):
@@ -79,13 +109,20 @@ func weigh(staple, own opinion) opinion {
 		return opinion{err: fmt.Errorf("%w; the broker's staple: %w", own.err, staple.err)}
 	case own.err != nil:
 		return staple
-	case staple.err != nil || own.appraisal.evaluation() >= staple.appraisal.evaluation():
+	case staple.err != nil || !outdoes(staple.appraisal.Report, own.appraisal.Report):
 		return own
 	}
 	return staple
 }
 
-func (a *Appraisal) evaluation() uint32 { return a.Report.TCB.EvaluationNumber }
+// outdoes tells whether a judgement counts more than another of the same evidence. One of SEV-SNP is the weaker if no
+// revocation list could be had for it: then the list in the staple, old as it may be, says more than none.
+func outdoes(r, other *Report) bool {
+	if n := cmp.Compare(r.TCB.EvaluationNumber, other.TCB.EvaluationNumber); n != 0 {
+		return n > 0
+	}
+	return r.AMD != nil && other.AMD != nil && r.AMD.RevocationChecked && !other.AMD.RevocationChecked
+}
 
 // isFinal tells whether other collateral would make no difference to a refusal.
 func isFinal(err error) bool {

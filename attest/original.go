@@ -83,6 +83,6 @@ func originalStatement(cert *x509.Certificate) (*statement, error) {
 		evidence: &Evidence{Platform: platformIntel, Quote: quote},
 		data:     data,
 		binding:  &Binding{Scheme: Original, Use: UseSignature},
-		checks:   func(*x509.Certificate) error { return nil },
+		checks:   func() error { return nil },
 	}, nil
 }

@@ -13,8 +13,8 @@ import (
 // PinConfig says what goes into a policy that [Pin] writes beside the evidence.
 type PinConfig struct {
 	// Accept names what a policy refuses unless it says otherwise, and what is accepted on
-	// purpose all the same, by the policy's keys: "debug", "sample_signer", "tcb.accept", "simulated_root", and
-	// "td_attributes" for a TDX guest that can be migrated.
+	// purpose all the same, by the policy's keys ([Pinnable]): "debug", "sample_signer", "tcb.accept", "simulated_root";
+	// "td_attributes" for a TDX guest that can be migrated, and "guest_policy" for one of SEV-SNP; and for SEV-SNP "vmpl" and "unchecked_revocation".
 	// One that the evidence has no need of changes nothing.
 	Accept        []string
 	SimulatedRoot string // for simulated_root: path of the development root, relative to the policy; empty: dev-root.pem
@@ -28,7 +28,7 @@ type Pinned struct {
 }
 
 // pinnable are the names that PinConfig.Accept may have.
-var pinnable = []string{"debug", "sample_signer", "tcb.accept", "simulated_root", "td_attributes"}
+var pinnable = []string{"debug", "sample_signer", "tcb.accept", "simulated_root", "td_attributes", "guest_policy", "vmpl", "unchecked_revocation"}
 
 // Pin writes a policy from evidence that was just verified: its build and what
 // it binds, pinned to what was seen, with a comment on each value. The binding
@@ -41,8 +41,11 @@ var pinnable = []string{"debug", "sample_signer", "tcb.accept", "simulated_root"
 //
 // Active are the build's identity (SGX: mrenclave. TDX: mrtd, all four rtmr, the identifiers of
 // configuration, owner and service TD also where they are zero, since the host chooses them,
-// attributes and XFAM), the default of tcb.accept, the evaluation number as a minimum, the
-// issuer, the rules digest and the scheme. The advisories are active unless the platform is
+// attributes and XFAM. SEV-SNP: the measurement, the host's data, the digests of the ID block's keys, also where they are
+// zero, what that block names, and the guest policy. Nitro: pcr0 to pcr2, and what the enclave extended itself), the
+// issuer, the rules digest and the scheme. How recent the platform must be is, for Intel's, the default of
+// tcb.accept and the evaluation number as a minimum, and for AMD's the family and the lower of the TCB that
+// the machine reports and the one at the guest's launch. The advisories are active unless the platform is
 // UpToDate: a status that needs the software's own defence is accepted for the
 // advisories that its operator knows of, and not for those to come.
 //
@@ -54,29 +57,46 @@ func Pin(r *Report, b *Binding, c PinConfig) (*Pinned, error) {
 			return nil, fmt.Errorf("pin: accept: got %q, want one of %s", clip(name), strings.Join(pinnable, ", "))
 		}
 	}
-	switch {
-	case r == nil:
+	if r == nil {
 		return nil, errors.New("pin: no report")
-	case revoked(&r.TCB):
-		return nil, errors.New("pin: the platform is revoked, so its evidence vouches for nothing; take evidence of another machine")
-	case r.Measurements[identityOf(r.TEE)] == nil:
-		return nil, fmt.Errorf("pin: evidence of %q has no measurement to pin; want sgx with mrenclave or tdx with mrtd", clip(r.TEE))
 	}
-	if err := validateStatus("tcb.accept", r.TCB.Status, "accepted"); err != nil {
+	env := environmentOf(r.TEE)
+	if err := env.pinnable(r); err != nil {
 		return nil, fmt.Errorf("pin: %w", err)
 	}
-	w := &pinner{report: r, binding: b, config: c}
+	w := &pinner{report: r, env: env, binding: b, config: c}
 	w.head()
 	w.build()
-	w.tcb()
+	if env.judged {
+		w.tcb()
+	}
 	w.bound()
 	w.simulated()
 	return w.finish()
 }
 
-// identityOf names the measurement that a build of this TEE must pin.
-func identityOf(tee string) string {
-	return map[string]string{"sgx": "mrenclave", "tdx": "mrtd"}[tee]
+// Pinnable returns the names that PinConfig.Accept may have.
+func Pinnable() []string { return slices.Clone(pinnable) }
+
+// pinnable tells whether a policy could accept the evidence at all.
+func (e *environment) pinnable(r *Report) error {
+	switch {
+	case e == nil:
+		return fmt.Errorf("got evidence of %q, want %s", clip(r.TEE), environmentNames())
+	case revoked(&r.TCB):
+		return errors.New("the platform is revoked, so its evidence vouches for nothing; take evidence of another machine")
+	case r.Measurements[e.identities[0].keys[0]] == nil:
+		return fmt.Errorf("evidence of %q has no measurement to pin; want its %s", e.name, e.identities[0].keys[0])
+	case !e.complete(r):
+		return fmt.Errorf("the report leaves out some facts of %s; use a verifier of this platform that reports all", e.title)
+	}
+	if e.judged {
+		return validateStatus("tcb.accept", r.TCB.Status, "accepted")
+	}
+	if refusals := checkNotJudged(r); len(refusals) > 0 {
+		return errors.New(refusals[0].String())
+	}
+	return nil
 }
 
 // finish reads the policy back, as its user will, and tells what it refuses.
@@ -100,14 +120,11 @@ func (w *pinner) accepts(name string) bool { return slices.Contains(w.config.Acc
 
 func (w *pinner) head() {
 	r := w.report
-	w.note(0, "A policy: which evidence is accepted. It was written from Intel %s evidence that was verified at %s.", strings.ToUpper(r.TEE), stamp(r.At))
+	w.note(0, "A policy: which evidence is accepted. It was written from %s evidence that was verified at %s.", w.env.title, stamp(r.At))
 	if w.config.From != "" {
 		w.note(0, "Seen at: %s", w.config.From)
 	}
-	w.note(0, "Platform: FMSPC %s, certified by the %s CA; TCB status %s, evaluation number %d.", orNone(r.FMSPC), orNone(r.PCKCA), orNone(string(r.TCB.Status)), r.TCB.EvaluationNumber)
-	for _, l := range r.TCB.Levels {
-		w.note(0, "  %s: %s, a level of %s", l.Part, l.Status, l.Date.UTC().Format(time.DateOnly))
-	}
+	w.env.platform(w)
 	if !r.Collateral.NotAfter.IsZero() {
 		w.note(0, "The collateral that it was judged by is valid from %s to %s.", stamp(r.Collateral.NotBefore), stamp(r.Collateral.NotAfter))
 	}
@@ -116,62 +133,71 @@ func (w *pinner) head() {
 	w.text.WriteByte('\n')
 }
 
-// pin says what a measurement is, and whether to pin it.
-type pin struct {
-	name, what string
-	active     bool
-}
-
-var pins = map[string][]pin{
-	"sgx": {
-		{"mrenclave", "Measures the code, the data and the layout of the enclave: any other build has another.", true},
-	},
-	"tdx": {
-		{"mrtd", "Measures what the guest began with, which mostly is its firmware alone: the registers below tell which system that booted.", true},
-		{"rtmr0", "Run-time register 0: the firmware's configuration and what the host told it of the machine (memory, devices).", true},
-		{"rtmr1", "Run-time register 1: boot loader and kernel.", true},
-		{"rtmr2", "Run-time register 2: kernel command line, initial RAM disk, and what they measure.", true},
-		{"rtmr3", "Run-time register 3: what the system measured while it ran, such as an application.", true},
-		{"mrconfigid", "The configuration that the host named when it made the guest.", true},
-		{"mrowner", "The owner that the host named.", true},
-		{"mrownerconfig", "The owner's configuration that the host named.", true},
-		{"mrservicetd", "The service TDs that may act on the guest, such as one that migrates it.", true},
-		{"td_attributes", "The guest's attributes, such as whether it can be migrated.", true},
-		{"xfam", "The processor features that the guest may use.", true},
-		{"mrseam", "The TDX module that ran the guest. It changes with every update and is judged under tcb; pin it only if you want no other.", false},
-		{"mrsignerseam", "The signer of the TDX module, zero for Intel's.", false},
-		{"seam_attributes", "The attributes of the TDX module.", false},
-	},
-}
-
 func (w *pinner) build() {
-	r := w.report
 	w.note(0, "Evidence must match one of these builds whole.")
 	w.set(0, true, "builds", "")
-	w.line("  - tee: " + quoteYAML(r.TEE))
-	for _, p := range pins[r.TEE] {
-		if value, ok := r.Measurements[p.name]; ok {
-			w.note(4, "%s", p.what)
-			active := p.active
-			if p.name == "td_attributes" && migratable(r) {
-				w.remark(4, p.name, "With these it can: whoever the host lets migrate it (mrservicetd) may have its memory.")
-				active = w.accepts(p.name)
-			}
-			w.set(4, active, p.name, quoteYAML(hex.EncodeToString(value)))
-		}
+	w.line("  - tee: " + quoteYAML(w.report.TEE))
+	for _, m := range w.env.measurements {
+		w.measurement(m)
 	}
-	if signer := r.Measurements["mrsigner"]; signer != nil {
-		w.note(4, "In place of the line above: every build that the holder of this signing key gives this product number, and this security version or a higher one.")
-		w.set(4, false, "mrsigner", quoteYAML(hex.EncodeToString(signer)))
-		w.set(4, false, "isvprodid", fmt.Sprint(r.ISVProdID))
-		w.set(4, false, "isvsvn", fmt.Sprint(r.ISVSVN))
+	for _, i := range w.env.identities[1:] {
+		w.alternative(i)
 	}
-	for _, refusal := range (&Build{}).checkKind(r, "") {
+	if w.env.build != nil {
+		w.env.build(w)
+	}
+	none := new(Build)
+	for _, refusal := range slices.Concat(none.checkOwn(w.report, ""), none.checkKind(w.report, "")) {
 		name := strings.TrimPrefix(refusal.Key, ".")
 		w.remark(4, name, "It is %s.", refusal.Got)
-		w.set(4, w.accepts(name), name, "true")
+		w.set(4, w.accepts(name), name, w.admitting(name))
 	}
 	w.text.WriteByte('\n')
+}
+
+// measurement writes one as the table says.
+func (w *pinner) measurement(m measurement) {
+	value, ok := w.report.Measurements[m.name]
+	if !ok || m.pin == elsewhere || zero(value) && (m.pin == pinnedIfSet || m.pin == shownIfSet) {
+		return
+	}
+	w.note(4, "%s", m.says)
+	active := m.pin == pinned || m.pin == pinnedIfSet
+	if g := w.env.guest; g != nil && g.key == m.name && w.env.exposed(w.report) {
+		w.remark(4, m.name, "With this it can be migrated: %s may have its memory.", g.by)
+		active = w.accepts(m.name)
+	}
+	w.set(4, active, m.name, quoteYAML(hex.EncodeToString(value)))
+}
+
+// alternative writes another identity of the build as a comment, if the evidence has it.
+func (w *pinner) alternative(i identity) {
+	if value := w.report.Measurements[i.keys[0]]; value == nil || zero(value) {
+		return
+	}
+	w.note(4, "In place of %s: %s", w.env.identities[0].keys[0], i.instead)
+	for _, name := range i.keys {
+		w.set(4, false, name, w.value(name))
+	}
+}
+
+// value is what the evidence has for a key of a build, as YAML.
+func (w *pinner) value(name string) string {
+	switch name {
+	case "isvprodid":
+		return fmt.Sprint(w.report.ISVProdID)
+	case "isvsvn":
+		return fmt.Sprint(w.report.ISVSVN)
+	}
+	return quoteYAML(hex.EncodeToString(w.report.Measurements[name]))
+}
+
+// admitting is the value by which a key accepts the evidence.
+func (w *pinner) admitting(name string) string {
+	if name == "vmpl" {
+		return fmt.Sprint(w.report.AMD.VMPL)
+	}
+	return "true"
 }
 
 // remark introduces a key that a policy needs only for what it refuses by default.

@@ -13,9 +13,10 @@ import (
 	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/attest/simulated"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
-var acceptAll = []string{"debug", "sample_signer", "tcb.accept", "simulated_root", "td_attributes"}
+var acceptAll = attest.Pinnable()
 
 // seen returns evidence that is fine in every way, and its binding.
 func seen() (*attest.Report, *attest.Binding) {
@@ -132,11 +133,15 @@ func holdsPin(t *testing.T, r *attest.Report) {
 // refusesOthers changes what identifies the evidence, one thing at a time.
 func refusesOthers(t *testing.T, p *attest.Policy, r *attest.Report, b *attest.Binding) {
 	t.Helper()
-	active := []string{"mrenclave"}
-	if r.TEE == "tdx" {
-		active = []string{"mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mrconfigid", "mrowner", "mrownerconfig", "td_attributes", "xfam"}
-		if r.Measurements["mrservicetd"] != nil {
-			active = append(active, "mrservicetd")
+	active := map[string][]string{
+		"sgx":     {"mrenclave"},
+		"tdx":     {"mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mrconfigid", "mrowner", "mrownerconfig", "td_attributes", "xfam"},
+		"sev-snp": {"measurement", "host_data", "id_key_digest", "author_key_digest", "guest_policy"},
+		"nitro":   {"pcr0", "pcr1", "pcr2"},
+	}[r.TEE]
+	for _, name := range []string{"mrservicetd", "pcr17"} { // not of every platform
+		if r.Measurements[name] != nil {
+			active = append(active, name)
 		}
 	}
 	for _, name := range active {
@@ -150,19 +155,7 @@ func refusesOthers(t *testing.T, p *attest.Policy, r *attest.Report, b *attest.B
 		other.Measurements[name][0] ^= 1
 		wantError(t, p.Check(&other, b), "builds[0]."+name)
 	}
-	other := *r
-	other.TCB.Status = attest.OutOfDateConfigurationNeeded
-	if r.TCB.Status != other.TCB.Status {
-		wantError(t, p.Check(&other, b), "tcb.accept: got OutOfDateConfigurationNeeded")
-	}
-	other = *r
-	other.TCB.EvaluationNumber--
-	wantError(t, p.Check(&other, b), "tcb.evaluation_number")
-	if r.TCB.Status != attest.UpToDate {
-		other = *r
-		other.TCB.Advisories = append(slices.Clone(r.TCB.Advisories), "INTEL-SA-99999")
-		wantError(t, p.Check(&other, b), "tcb.advisories: got INTEL-SA-99999")
-	}
+	refusesOlder(t, p, r, b)
 	for key, change := range map[string]func(*attest.Binding){
 		"issuer": func(b *attest.Binding) { b.Issuer += "x" },
 		"rules":  func(b *attest.Binding) { b.RulesDigest[31] ^= 1 },
@@ -171,6 +164,35 @@ func refusesOthers(t *testing.T, p *attest.Policy, r *attest.Report, b *attest.B
 		other := *b
 		change(&other)
 		wantError(t, p.Check(r, &other), key+": got")
+	}
+}
+
+// refusesOlder makes the platform worse, one thing at a time.
+func refusesOlder(t *testing.T, p *attest.Policy, r *attest.Report, b *attest.Binding) {
+	t.Helper()
+	other := *r
+	other.TCB.Status = attest.OutOfDateConfigurationNeeded
+	if r.TCB.Status != other.TCB.Status {
+		wantError(t, p.Check(&other, b), "tcb.accept: got OutOfDateConfigurationNeeded")
+	}
+	if r.TCB.Status == tee.NotJudged {
+		if a := r.AMD; a != nil {
+			for _, tcb := range []*tee.AMDTCB{&a.Reported, &a.Launch} {
+				was := *tcb
+				tcb.Microcode = min(a.Reported.Microcode, a.Launch.Microcode) - 1
+				wantError(t, p.Check(r, b), "builds[0].min_tcb.microcode")
+				*tcb = was
+			}
+		}
+		return
+	}
+	other = *r
+	other.TCB.EvaluationNumber--
+	wantError(t, p.Check(&other, b), "tcb.evaluation_number")
+	if r.TCB.Status != attest.UpToDate {
+		other = *r
+		other.TCB.Advisories = append(slices.Clone(r.TCB.Advisories), "INTEL-SA-99999")
+		wantError(t, p.Check(&other, b), "tcb.advisories: got INTEL-SA-99999")
 	}
 }
 
@@ -284,7 +306,8 @@ func TestPinRefuses(t *testing.T) {
 		"a revoked module":           {report: func(r *attest.Report) { r.TCB.Module = attest.Revoked }, accept: acceptAll, want: "the platform is revoked"},
 		"no measurement":             {report: func(r *attest.Report) { delete(r.Measurements, "mrenclave") }, want: "no measurement to pin"},
 		"a short measurement":        {report: func(r *attest.Report) { r.Measurements["mrenclave"] = []byte{1} }, want: "builds[0].mrenclave: got 1 bytes, want 32"},
-		"an unknown TEE":             {report: func(r *attest.Report) { r.TEE = "sev-snp" }, want: `evidence of "sev-snp" has no measurement`},
+		"an unknown TEE":             {report: func(r *attest.Report) { r.TEE = "trustzone" }, want: `got evidence of "trustzone", want sgx, tdx, sev-snp or nitro`},
+		"another TEE's measurements": {report: func(r *attest.Report) { r.TEE = "tdx" }, want: `evidence of "tdx" has no measurement to pin; want its mrtd`},
 		"an issuer that is no URL":   {binding: func(b *attest.Binding) { b.Issuer = "someone" }, want: `issuer: got "someone", want a URL`},
 		"an issuer that is no text":  {binding: func(b *attest.Binding) { b.Issuer = "https://b.example/\xff" }, want: "does not fit the policy"},
 		"a status nobody knows":      {report: func(r *attest.Report) { r.TCB.Status = "Fine]\nissuer: x" }, want: `tcb.accept: got "Fine]\nissuer: x", want one of`},
@@ -346,6 +369,44 @@ func FuzzPin(f *testing.F) {
 			t.Fatalf("got %+v of\n%s", p, got.Policy)
 		}
 		if err := p.Check(r, b); (err == nil) != (len(got.Refusals) == 0) || accept && err != nil {
+			t.Fatalf("%v, and %v of\n%s", err, got.Refusals, got.Policy)
+		}
+	})
+}
+
+// The same of what AMD's and AWS's evidence says of itself.
+func FuzzPinOthers(f *testing.F) {
+	f.Add(false, "Milan", "vcek", "", unhex(hex48), unhex("0000000000030000"), []byte{0, 4, 0, 24, 219}, uint32(0), uint32(1), true)
+	f.Add(false, "Turin", "vlek", "", unhex(hex48), unhex("00000000000f0000"), []byte{1, 1, 1, 1, 1}, uint32(3), uint32(0), false)
+	f.Add(false, "Milan\n  debug: true", "\x1b[2J", "", unhex(hex48), []byte{}, []byte{0, 0, 0, 0, 0}, uint32(4), uint32(0), true)
+	f.Add(true, "", "", "i-0\nbuilds: []", unhex(hex48), []byte{}, []byte{0, 0, 0, 0, 0}, uint32(0), uint32(0), true)
+	f.Add(true, "", "", "\u202e", unhex(zero48), unhex(zero48), []byte{0, 0, 0, 0, 0}, uint32(0), uint32(0), false)
+	f.Fuzz(func(t *testing.T, nitro bool, product, signedBy, module string, identity, other, svn []byte, vmpl, guestSVN uint32, accept bool) {
+		r, b := milan(), binding()
+		b.Scheme = attest.DICE
+		r.Measurements["measurement"], r.Measurements["guest_policy"] = identity, other
+		if len(svn) != 5 {
+			return
+		}
+		r.AMD.Reported = tee.AMDTCB{FMC: svn[0], Bootloader: svn[1], TEE: svn[2], SNP: svn[3], Microcode: svn[4]}
+		r.AMD.Product, r.AMD.SignedBy, r.AMD.VMPL, r.AMD.GuestSVN = product, signedBy, vmpl, guestSVN
+		if nitro {
+			r = enclave()
+			r.Measurements["pcr0"], r.Measurements["pcr20"], r.AWS.ModuleID = identity, other, module
+		}
+		c := attest.PinConfig{From: signedBy}
+		if accept {
+			c.Accept = acceptAll
+		}
+		got, err := attest.Pin(r, &b, c)
+		if err != nil {
+			return
+		}
+		p, err := attest.ParsePolicy(got.Policy)
+		if err != nil || len(p.Builds) != 1 || p.Issuer != b.Issuer || p.Builds[0].Debug || p.Builds[0].UncheckedRevocation || !accept && p.Builds[0].VMPL != 0 {
+			t.Fatalf("got %+v and %v of\n%s", p, err, got.Policy)
+		}
+		if err := p.Check(r, &b); (err == nil) != (len(got.Refusals) == 0) || accept && err != nil {
 			t.Fatalf("%v, and %v of\n%s", err, got.Refusals, got.Policy)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 // value is quoted whole and a comment is reduced to what can't end it.
 type pinner struct {
 	report  *Report
+	env     *environment // of the report's TEE
 	binding *Binding
 	config  PinConfig
 	text    bytes.Buffer

@@ -3,10 +3,12 @@ package attest
 import (
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
-	"time"
+
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // Policy holds the reference values: which evidence is ours. [ParsePolicy]
@@ -20,44 +22,31 @@ type Policy struct {
 	SimulatedRoot string   // path of a PEM file, relative to the policy's; not empty accepts simulated evidence
 }
 
-// Build is one accepted build; evidence must match all that it names.
+// Build is one accepted build; evidence must match all that it names. What a build of each TEE can
+// name, and what it must, is in the project's docs/policy.md.
 //
 // An mrtd measures what a TDX guest began with, which for most is the firmware
 // of its cloud alone, the same for all tenants: name rtmr1 and rtmr2 as well. A build without them is
 // valid, since there are images whose mrtd has the whole system, and [Policy.Warnings] tells of it. The
-// attributes are the host's choice: a guest that can be debugged or profiled is a debug build, and one that can be
-// migrated is refused by a build that does not name td_attributes.
+// attributes of a TDX guest, and the policy of an SEV-SNP guest, are the host's choice: a guest that can be debugged or
+// profiled is a debug build, and one that can be migrated is refused by a build that does not name td_attributes or guest_policy.
 type Build struct {
-	TEE          string            // "sgx" or "tdx"
+	TEE          string            // "sgx", "tdx", "sev-snp" or "nitro"
 	Measurements map[string][]byte // by name, as in Report: see [Measurements]
 	ISVProdID    *uint16           // SGX
 	ISVSVN       *uint16           // SGX, a minimum
+	SampleSigner bool              // SGX: accept a signing key that anybody can use
 	Debug        bool              // accept a debug build, which its host can read
-	SampleSigner bool              // accept a signing key that anybody can use
-}
 
-type measurement struct {
-	name, tee string
-	size      int // bytes
-}
+	// What follows is of SEV-SNP alone.
 
-var measurements = []measurement{
-	{"mrenclave", "sgx", 32}, {"mrsigner", "sgx", 32},
-	{"mrtd", "tdx", 48}, {"rtmr0", "tdx", 48}, {"rtmr1", "tdx", 48}, {"rtmr2", "tdx", 48}, {"rtmr3", "tdx", 48},
-	{"mrconfigid", "tdx", 48}, {"mrowner", "tdx", 48}, {"mrownerconfig", "tdx", 48}, {"mrservicetd", "tdx", 48},
-	{"td_attributes", "tdx", 8}, {"xfam", "tdx", 8},
-	{"mrseam", "tdx", 48}, {"mrsignerseam", "tdx", 48}, {"seam_attributes", "tdx", 8},
-}
-
-// Measurements names what a build of this TEE ("sgx" or "tdx") can pin.
-func Measurements(tee string) []string {
-	var names []string
-	for _, m := range measurements {
-		if m.tee == tee {
-			names = append(names, m.name)
-		}
-	}
-	return names
+	Product string // tee.Milan, tee.Genoa or tee.Turin, whose numbers those of MinTCB are; empty for any, but for a Turin if MinTCB.FMC is 0
+	// MinTCB is required: the least of each component, both of the TCB that the machine reports and of
+	// the one that it had when the guest was launched. AMD publishes no judgement that could take its place.
+	MinTCB              *tee.AMDTCB
+	GuestSVN            *uint32 // a minimum
+	VMPL                uint32  // the greatest privilege level, and so the least privileged, that may ask for evidence: 0 to 3
+	UncheckedRevocation bool    // accept evidence that was judged without AMD's revocation list
 }
 
 // keyError is a fault of a policy, at a key such as "builds[0].mrenclave".
@@ -73,7 +62,7 @@ func faultf(key, format string, args ...any) error {
 // key, what is wrong with it and what would be right.
 func (p *Policy) Validate() error {
 	if len(p.Builds) == 0 {
-		return faultf("builds", "no build is named, so nothing could be accepted; name one, with its tee and mrenclave or mrtd")
+		return faultf("builds", "no build is named, so nothing could be accepted; name one, with its tee and mrenclave, mrtd, measurement or pcr0")
 	}
 	for i := range p.Builds {
 		if err := p.Builds[i].validate(fmt.Sprintf("builds[%d]", i)); err != nil {
@@ -83,77 +72,47 @@ func (p *Policy) Validate() error {
 	if err := p.TCB.validate(); err != nil {
 		return err
 	}
+	if err := p.TCB.concerns(p.Builds); err != nil {
+		return err
+	}
 	return p.validateBinding()
 }
 
-// Warnings tells what the policy may say, but a person should know that it
-// does, each with its key: builds that many systems match, exceptions made for
-// development, exceptions without an end, at the instant now those that have ended, and judgements of any age.
-func (p *Policy) Warnings(now time.Time) []string {
-	var list []string
-	warn := func(key, format string, args ...any) { list = append(list, faultf(key, format, args...).Error()) }
-	for i := range p.Builds {
-		b, key := &p.Builds[i], fmt.Sprintf("builds[%d]", i)
-		if b.TEE == "tdx" && b.Measurements["rtmr1"] == nil && b.Measurements["rtmr2"] == nil {
-			warn(key, "mrtd measures what the guest began with, mostly its firmware alone, so any system that this boots may match; name rtmr1 and rtmr2 too, unless the whole system is in mrtd")
-		}
-		if b.Debug {
-			warn(key+".debug", "a debug build is accepted, whose memory its host can read")
-		}
-		if b.SampleSigner {
-			warn(key+".sample_signer", "a signing key is accepted that anybody can use")
-		}
-	}
-	for i, s := range p.TCB.Accept {
-		if !slices.Contains(DefaultAccept(), s) {
-			warn(fmt.Sprintf("tcb.accept[%d]", i), "%s is accepted without an end; tcb.tolerate gives it one", s)
-		}
-	}
-	for i, o := range p.TCB.Tolerate {
-		if now.After(o.Until) {
-			warn(fmt.Sprintf("tcb.tolerate[%d].until", i), "%s was tolerated until %s, which has passed", o.Status, stamp(o.Until))
-		}
-	}
-	if p.TCB.EvaluationNumber == 0 {
-		warn(keyEvaluation, "names no minimum, so a broker's host that serves an older judgement of its platform, which the maker still signs, may be believed; ctb inspect shows the number of today")
-	}
-	if p.SimulatedRoot != "" {
-		warn("simulated_root", "simulated evidence is accepted, which protects nothing")
-	}
-	return list
-}
-
+// validate tells whether the build pins what tells it from others, and nothing that its TEE does not have.
 func (b *Build) validate(key string) error {
-	if b.TEE != "sgx" && b.TEE != "tdx" {
-		return faultf(key+".tee", "got %q, want sgx or tdx", b.TEE)
+	env := environmentOf(b.TEE)
+	if env == nil {
+		return faultf(key+".tee", "got %q, want %s", clip(b.TEE), environmentNames())
 	}
-	for name, value := range b.Measurements {
-		i := slices.IndexFunc(measurements, func(m measurement) bool { return m.name == name })
-		if i < 0 || measurements[i].tee != b.TEE {
-			return faultf(key+"."+name, "%s has no such measurement; known are %s", b.TEE, strings.Join(Measurements(b.TEE), ", "))
+	for _, name := range slices.Sorted(maps.Keys(b.Measurements)) {
+		m := env.measurement(name)
+		if m == nil {
+			return env.misplaced(key+"."+name, name)
 		}
-		if want := measurements[i].size; len(value) != want {
-			return faultf(key+"."+name, "got %d bytes, want %d (%d hex digits)", len(value), want, 2*want)
+		if got := len(b.Measurements[name]); got != m.size {
+			return faultf(key+"."+name, "got %d bytes, want %d (%d hex digits)", got, m.size, 2*m.size)
 		}
 	}
-	if b.TEE == "tdx" {
-		switch {
-		case b.ISVProdID != nil:
-			return faultf(key+".isvprodid", "is of sgx, and this build is of tdx; remove it")
-		case b.ISVSVN != nil:
-			return faultf(key+".isvsvn", "is of sgx, and this build is of tdx; remove it")
-		case b.SampleSigner:
-			return faultf(key+".sample_signer", "is of sgx, and this build is of tdx; remove it")
-		case b.Measurements["mrtd"] == nil:
-			return faultf(key, "any tdx guest would match; name its mrtd")
+	for _, k := range buildKeys {
+		if k.given(b) && !env.has(k.name) {
+			return env.misplaced(key+"."+k.name, k.name)
 		}
-		return nil
 	}
-	signed := b.Measurements["mrsigner"] != nil && b.ISVProdID != nil && b.ISVSVN != nil
-	if b.Measurements["mrenclave"] == nil && !signed {
-		return faultf(key, "too many enclaves would match; name its mrenclave, or all of mrsigner, isvprodid and isvsvn")
+	if !slices.ContainsFunc(env.identities, func(i identity) bool { return b.names(i.keys) }) {
+		return faultf(key, "%s would match; name its %s", env.crowd, env.identityKeys())
+	}
+	if env.sound != nil {
+		return env.sound(b, key)
 	}
 	return nil
+}
+
+// names tells whether the build has a value for each of the keys.
+func (b *Build) names(keys []string) bool {
+	return !slices.ContainsFunc(keys, func(name string) bool {
+		i := slices.IndexFunc(buildKeys, func(k buildKey) bool { return k.name == name })
+		return b.Measurements[name] == nil && (i < 0 || !buildKeys[i].given(b))
+	})
 }
 
 func (p *Policy) validateBinding() error {

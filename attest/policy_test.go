@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 const (
@@ -129,17 +130,17 @@ func TestParsePolicyRefuses(t *testing.T) {
 		"deep dashes":                   {strings.Repeat("- ", 10000) + "a", "nested too deeply"},
 		"more keys than a parser bears": {strings.Repeat("a: 1\n", 10000), "line 6667, column 4: got 20000 keys, values and signs before here"},
 		"larger than 1 MiB":             {ok + strings.Repeat("#", 1<<20), "want at most 1048576"},
-		"no tee":                        {"builds: [{mrenclave: " + encl32 + "}]", `builds[0].tee: got "", want sgx or tdx`},
-		"unknown tee":                   {"builds:\n  - tee: SGX\n", `line 2, column 5: builds[0].tee: got "SGX", want sgx or tdx`},
+		"no tee":                        {"builds: [{mrenclave: " + encl32 + "}]", "line 1, column 10: builds[0].tee: is missing; name sgx, tdx, sev-snp or nitro"},
+		"unknown tee":                   {"builds:\n  - tee: SGX\n", `line 2, column 5: builds[0].tee: got "SGX", want sgx, tdx, sev-snp or nitro`},
 		"tee is a number":               {"builds:\n  - tee: 3\n", `builds[0].tee: got "3", want a string`},
 		"any enclave":                   {"builds:\n  - tee: sgx\n", "line 2, column 5: builds[0]: too many enclaves would match; name its mrenclave"},
 		"signer without product":        {"builds: [{tee: sgx, mrsigner: " + sign32 + ", isvsvn: 1}]", "builds[0]: too many enclaves would match"},
 		"signer without version":        {"builds: [{tee: sgx, mrsigner: " + sign32 + ", isvprodid: 1}]", "builds[0]: too many enclaves would match"},
 		"any guest":                     {"builds: [{tee: tdx, rtmr0: " + hex48 + "}]", "builds[0]: any tdx guest would match; name its mrtd"},
 		"second build of any":           {"builds: [{tee: sgx, mrenclave: " + encl32 + "}, {tee: sgx}]", "builds[1]: too many enclaves"},
-		"mrtd of sgx":                   {"builds:\n  - tee: sgx\n    mrenclave: " + encl32 + "\n    mrtd: " + hex48 + "\n", "line 4, column 5: builds[0].mrtd: sgx has no such measurement; known are mrenclave, mrsigner"},
-		"mrenclave of tdx":              {"builds: [{tee: tdx, mrtd: " + hex48 + ", mrenclave: " + encl32 + "}]", "builds[0].mrenclave: tdx has no such"},
-		"isvsvn of tdx":                 {"builds: [{tee: tdx, mrtd: " + hex48 + ", isvsvn: 1}]", "builds[0].isvsvn: is of sgx"},
+		"mrtd of sgx":                   {"builds:\n  - tee: sgx\n    mrenclave: " + encl32 + "\n    mrtd: " + hex48 + "\n", "line 4, column 5: builds[0].mrtd: is of tdx, and this build is of sgx; remove it"},
+		"mrenclave of tdx":              {"builds: [{tee: tdx, mrtd: " + hex48 + ", mrenclave: " + encl32 + "}]", "builds[0].mrenclave: is of sgx, and this build is of tdx; remove it"},
+		"isvsvn of tdx":                 {"builds: [{tee: tdx, mrtd: " + hex48 + ", isvsvn: 1}]", "builds[0].isvsvn: is of sgx, and this build is of tdx; remove it"},
 		"isvprodid of tdx":              {"builds: [{tee: tdx, mrtd: " + hex48 + ", isvprodid: 1}]", "builds[0].isvprodid: is of sgx"},
 		"sample signer of tdx":          {"builds: [{tee: tdx, mrtd: " + hex48 + ", sample_signer: true}]", "builds[0].sample_signer: is of sgx"},
 		"short measurement":             {"builds: [{tee: sgx, mrenclave: aabb}]", "builds[0].mrenclave: got 2 bytes, want 32 (64 hex digits)"},
@@ -175,7 +176,7 @@ func TestParsePolicyRefuses(t *testing.T) {
 		"toleration is a status":        {ok + "tcb: {tolerate: [OutOfDate]}\n", `tcb.tolerate[0]: got "OutOfDate", want keys and values`},
 		"short xfam":                    {"builds:\n  - tee: tdx\n    mrtd: " + hex48 + "\n    xfam: e702\n", "line 4, column 5: builds[0].xfam: got 2 bytes, want 8 (16 hex digits)"},
 		"short td_attributes":           {"builds: [{tee: tdx, mrtd: " + hex48 + ", td_attributes: 00}]", "builds[0].td_attributes: got 1 bytes, want 8"},
-		"xfam of sgx":                   {"builds: [{tee: sgx, mrenclave: " + encl32 + ", xfam: 0000000000000000}]", "builds[0].xfam: sgx has no such measurement"},
+		"xfam of sgx":                   {"builds: [{tee: sgx, mrenclave: " + encl32 + ", xfam: 0000000000000000}]", "builds[0].xfam: is of tdx, and this build is of sgx; remove it"},
 		"advisory with a blank":         {ok + "tcb: {advisories: [\"INTEL SA\"]}\n", "tcb.advisories[0]: got"},
 		"evaluation number large":       {ok + "tcb: {evaluation_number: 4294967296}\n", "want a number from 0 to 4294967295"},
 		"issuer without a scheme":       {ok + "issuer: broker.example.com\n", "line 2, column 1: issuer: got \"broker.example.com\", want a URL"},
@@ -188,6 +189,12 @@ func TestParsePolicyRefuses(t *testing.T) {
 		"original with rules":           {ok + "scheme: original\nrules: [\"" + rules1 + "\"]\n", "rules: evidence of the scheme original binds no rules"},
 		"simulated root is true":        {ok + "simulated_root: true\n", `simulated_root: got "true", want a string`},
 	}
+	refuses(t, tests)
+}
+
+// refuses holds that each policy is refused, and what the error says.
+func refuses(t *testing.T, tests map[string]struct{ policy, want string }) {
+	t.Helper()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			p, err := attest.ParsePolicy([]byte(test.policy))
@@ -201,7 +208,6 @@ func TestParsePolicyRefuses(t *testing.T) {
 
 // Each row changes one thing of a policy and evidence that fit, and names every refusal that follows.
 func TestPolicyCheck(t *testing.T) {
-	type refusal struct{ key, want, got, fix string }
 	const dev = "83d719e77deaca1470f6baf62a4d774303c899db69020f9c70ee1dfc08c7ce9e"
 	tests := map[string]struct {
 		policy  func(*attest.Policy)
@@ -360,29 +366,38 @@ func TestPolicyCheck(t *testing.T) {
 			apply(test.report, &r)
 			apply(test.binding, &b)
 			err := p.Check(&r, &b)
-			if len(test.want) == 0 {
-				if err != nil {
-					t.Fatalf("got %v, want acceptance", err)
-				}
-				return
-			}
-			var refused *attest.RefusalError
-			if !errors.As(err, &refused) {
-				t.Fatalf("got %v, want a RefusalError", err)
-			}
-			if len(refused.Refusals) != len(test.want) {
-				t.Fatalf("got %v, want %v", refused.Refusals, test.want)
-			}
-			for i, want := range test.want {
-				got := refused.Refusals[i]
-				if got.Key != want.key || !strings.Contains(got.Want, want.want) || !strings.Contains(got.Got, want.got) || !strings.Contains(got.Fix, want.fix) || got.Fix == "" {
-					t.Errorf("got %+v, want %+v", got, want)
-				}
-				if !strings.Contains(err.Error(), want.key) {
-					t.Errorf("error %q does not name %s", err, want.key)
-				}
-			}
+			wantRefusals(t, err, test.want)
 		})
+	}
+}
+
+// refusal is what a refusal must have in its parts; an empty one is anything.
+type refusal struct{ key, want, got, fix string }
+
+// wantRefusals holds that the error has these refusals, in their order, or that there is none.
+func wantRefusals(t *testing.T, err error, want []refusal) {
+	t.Helper()
+	if len(want) == 0 {
+		if err != nil {
+			t.Fatalf("got %v, want acceptance", err)
+		}
+		return
+	}
+	var refused *attest.RefusalError
+	if !errors.As(err, &refused) {
+		t.Fatalf("got %v, want a RefusalError", err)
+	}
+	if len(refused.Refusals) != len(want) {
+		t.Fatalf("got %v, want %v", refused.Refusals, want)
+	}
+	for i, want := range want {
+		got := refused.Refusals[i]
+		if got.Key != want.key || !strings.Contains(got.Want, want.want) || !strings.Contains(got.Got, want.got) || !strings.Contains(got.Fix, want.fix) || got.Fix == "" {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		if !strings.Contains(err.Error(), want.key) {
+			t.Errorf("error %q does not name %s", err, want.key)
+		}
 	}
 }
 
@@ -450,6 +465,9 @@ func FuzzParsePolicy(f *testing.F) {
 		"a: &x [*x]", "? a", "- - - -", "tcb: {accept: []}", "builds: !!map {}", "\"\\u0000\": 1", "a: |\n  b", "\t", "%YAML 1.2", "builds:\n- tee: sgx\n  isvsvn: 99999999999999999999",
 		"builds: [{tee: tdx, mrtd: " + hex48 + ", xfam: e702060000000000}]\ntcb:\n  tolerate:\n  - status: OutOfDate\n    until: 9999-12-31\n    advisories: []\n",
 		"tcb: {tolerate: [{status: Revoked, until: 0000-01-01T00:00:00-23:59}]}",
+		snpPolicy, snpPolicy + "  guest_svn: 1\n  vmpl: 3\n  unchecked_revocation: true\n  guest_policy: 0000000000070000\n", snpPolicy + "tcb: {accept: []}", snpBuild + "  product: Turin\n  min_tcb: {fmc: 0, bootloader: 0, tee: 0, snp: 0, microcode: 256}",
+		"builds: [{min_tcb: {tee: 3}, tee: sev-snp}]", "builds: [{tee: sev-snp, min_tcb: {min_tcb: {}}}]", "builds: [{tee: sgx, tee: nitro}]", "builds: [{tee: {tee: tee}}]",
+		nitroPolicy, nitroPolicy + "  debug: true\n  pcr31: " + hex48, "builds: [{tee: nitro, pcr8: " + zero48 + "}]",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -470,7 +488,11 @@ func FuzzParsePolicy(f *testing.F) {
 		}
 		// Nor a revoked platform, nor any status at an instant that nobody knows unless it is accepted for good.
 		r := attest.Report{TEE: p.Builds[0].TEE, Measurements: p.Builds[0].Measurements, ISVSVN: 0xffff}
-		for _, s := range append([]attest.Status{attest.Revoked}, tolerated(p)...) {
+		if r.TEE == tee.SEVSNP {
+			most := tee.AMDTCB{FMC: 255, Bootloader: 255, TEE: 255, SNP: 255, Microcode: 255}
+			r.AMD = &tee.AMDFacts{Product: p.Builds[0].Product, GuestSVN: ^uint32(0), Reported: most, Launch: most, RevocationChecked: true}
+		}
+		for _, s := range append([]attest.Status{attest.Revoked, ""}, tolerated(p)...) {
 			if r.TCB.Status = s; p.Check(&r, nil) == nil {
 				t.Fatalf("%q accepts %s", data, s)
 			}

@@ -1,31 +1,31 @@
 package attest
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // Bounds of a policy file. One of a few builds has a few hundred bytes.
 const (
 	maxPolicy       = 1 << 20 // bytes
 	maxPolicyDepth  = 16      // brackets and dashes inside one another
-	maxPolicyTokens = 20000   // some 800 builds; the parser's time grows with the square of a mapping's keys
+	maxPolicyTokens = 20000   // some 650 builds of SEV-SNP; the parser's time grows with the square of a mapping's keys
 )
 
 // ParsePolicy reads a policy file, YAML or JSON, of at most 1 MiB. An unknown
-// or repeated key is an error, and so are aliases, tags and a second document. Errors have
-// line and column, the key, and what would be right.
+// or repeated key is an error, and so are one of another TEE than the build's, aliases, tags and a second document. Errors have
+// line and column, the key, and what would be right. The project's docs/policy.md has every key.
 func ParsePolicy(data []byte) (*Policy, error) {
 	root, err := parseDocument(data)
 	if err != nil {
@@ -61,7 +61,7 @@ func parseDocument(data []byte) (ast.Node, error) {
 	case len(file.Docs) > 1:
 		return nil, positioned(startOf(file.Docs[1], tokens).Position, "a second document; a policy file has one")
 	case len(file.Docs) == 0 || file.Docs[0].Body == nil:
-		return nil, &keyError{"builds", "the file is empty; name a build, with its tee and mrenclave or mrtd"}
+		return nil, &keyError{"builds", "the file is empty; name a build, with its tee and mrenclave, mrtd, measurement or pcr0"}
 	}
 	return file.Docs[0].Body, nil
 }
@@ -139,7 +139,7 @@ type field func(key string, value ast.Node) error
 
 func (f *policyFile) policy(root ast.Node) (*Policy, error) {
 	p := new(Policy)
-	return p, f.mapping("", root, map[string]field{
+	return p, f.mapping("", root, among(map[string]field{
 		"builds": func(key string, n ast.Node) error {
 			return f.sequence(key, n, func(key string, n ast.Node) error {
 				b, err := f.build(key, n)
@@ -148,7 +148,7 @@ func (f *policyFile) policy(root ast.Node) (*Policy, error) {
 			})
 		},
 		"tcb": func(key string, n ast.Node) error {
-			return f.mapping(key, n, map[string]field{
+			return f.mapping(key, n, among(map[string]field{
 				"accept": f.strings(func(s string) { p.TCB.Accept = append(p.TCB.Accept, Status(s)) }, func() { p.TCB.Accept = []Status{} }),
 				"tolerate": func(key string, n ast.Node) error {
 					p.TCB.Tolerate = []Toleration{}
@@ -160,45 +160,112 @@ func (f *policyFile) policy(root ast.Node) (*Policy, error) {
 				},
 				"advisories":        f.strings(func(s string) { p.TCB.Advisories = append(p.TCB.Advisories, s) }, func() { p.TCB.Advisories = []string{} }),
 				"evaluation_number": uintField(&p.TCB.EvaluationNumber),
-			})
+			}))
 		},
 		"issuer":         stringField(&p.Issuer),
 		"rules":          f.strings(func(s string) { p.Rules = append(p.Rules, s) }, func() { p.Rules = []string{} }),
 		"scheme":         stringField(&p.Scheme),
 		"simulated_root": stringField(&p.SimulatedRoot),
-	})
+	}))
 }
 
-func (f *policyFile) build(key string, n ast.Node) (Build, error) {
-	b := Build{Measurements: make(map[string][]byte)}
-	fields := map[string]field{
-		"tee":           stringField(&b.TEE),
-		"isvprodid":     func(key string, n ast.Node) error { b.ISVProdID = new(uint16); return uintField(b.ISVProdID)(key, n) },
-		"isvsvn":        func(key string, n ast.Node) error { b.ISVSVN = new(uint16); return uintField(b.ISVSVN)(key, n) },
-		"debug":         boolField(&b.Debug),
-		"sample_signer": boolField(&b.SampleSigner),
+// build reads the TEE first, wherever it stands, since the other keys depend on it.
+func (f *policyFile) build(key string, n ast.Node) (b Build, err error) {
+	b.Measurements = make(map[string][]byte)
+	env, err := f.environment(key, n, &b.TEE)
+	if err != nil {
+		return b, err
 	}
-	for _, m := range measurements {
-		fields[m.name] = func(key string, n ast.Node) (err error) {
-			b.Measurements[m.name], err = hexValue(key, n)
-			return err
+	err = f.mapping(key, n, func(key, name string) (field, error) {
+		switch m := env.measurement(name); {
+		case m != nil:
+			return func(key string, n ast.Node) (err error) {
+				b.Measurements[name], err = hexValue(key, n)
+				return err
+			}, nil
+		case !env.has(name):
+			return nil, env.misplaced(key, name)
+		case name == "tee":
+			return stringField(&b.TEE), nil
+		case name == "debug":
+			return boolField(&b.Debug), nil
 		}
+		i := slices.IndexFunc(buildKeys, func(k buildKey) bool { return k.name == name })
+		return buildKeys[i].field(f, &b), nil
+	})
+	// Where a family of processors has an fmc, that none is given is told from 0.
+	if at := key + ".min_tcb"; err == nil && slices.Contains(products, b.Product) && hasFMC(b.Product) && b.MinTCB != nil && f.at[at+".fmc"] == nil {
+		return b, faultf(at+".fmc", "is missing; a %s has one, and ctb inspect shows it", b.Product)
 	}
-	err := f.mapping(key, n, fields)
 	return b, err
 }
 
+// environment finds the TEE that a build names.
+func (f *policyFile) environment(key string, n ast.Node, name *string) (*environment, error) {
+	if m, ok := n.(*ast.MappingNode); ok {
+		for _, pair := range m.Values {
+			if pair.Key.GetToken().Value != "tee" {
+				continue
+			}
+			f.at[key+".tee"] = pair.Key.GetToken().Position
+			if err := stringField(name)(key+".tee", pair.Value); err != nil {
+				return nil, err
+			}
+			if env := environmentOf(*name); env != nil {
+				return env, nil
+			}
+			return nil, faultf(key+".tee", "got %q, want %s", clip(*name), environmentNames())
+		}
+		return nil, faultf(key+".tee", "is missing; name %s", environmentNames())
+	}
+	return nil, faultf(key, "got %s, want keys and values", describe(n))
+}
+
+// minTCB reads the numbers of an AMD platform. All families have all but the fmc.
+func (f *policyFile) minTCB(v **tee.AMDTCB) field {
+	return func(key string, n ast.Node) error {
+		t := new(tee.AMDTCB)
+		*v = t
+		fields := map[string]field{
+			"fmc": uintField(&t.FMC), "bootloader": uintField(&t.Bootloader), "tee": uintField(&t.TEE),
+			"snp": uintField(&t.SNP), "microcode": uintField(&t.Microcode),
+		}
+		if err := f.mapping(key, n, among(fields)); err != nil {
+			return err
+		}
+		for _, c := range t.Components() {
+			if f.at[key+"."+c.Name] == nil && c.Name != "fmc" {
+				return faultf(key+"."+c.Name, "is missing; give the least that is accepted, 0 for any")
+			}
+		}
+		return nil
+	}
+}
+
 func (f *policyFile) toleration(key string, n ast.Node) (t Toleration, err error) {
-	err = f.mapping(key, n, map[string]field{
+	err = f.mapping(key, n, among(map[string]field{
 		"status":     stringField((*string)(&t.Status)),
 		"until":      untilField(&t.Until),
 		"advisories": f.strings(func(s string) { t.Advisories = append(t.Advisories, s) }, func() { t.Advisories = []string{} }),
-	})
+	}))
 	return t, err
 }
 
+// lookup finds how to read a key, by its name in the mapping. An error says what is wrong with the key.
+type lookup func(key, name string) (field, error)
+
+// among finds the keys of a mapping that has the same ones always.
+func among(fields map[string]field) lookup {
+	return func(key, name string) (field, error) {
+		if read, ok := fields[name]; ok {
+			return read, nil
+		}
+		return nil, faultf(key, "is not a key of a policy; known here are %s", strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
+	}
+}
+
 // mapping reads the pairs of a node in their order.
-func (f *policyFile) mapping(parent string, n ast.Node, fields map[string]field) error {
+func (f *policyFile) mapping(parent string, n ast.Node, find lookup) error {
 	m, ok := n.(*ast.MappingNode)
 	if !ok && parent == "" {
 		return positioned(start(n), "got "+describe(n)+", want keys and values such as builds")
@@ -214,9 +281,9 @@ func (f *policyFile) mapping(parent string, n ast.Node, fields map[string]field)
 			key = parent + "." + name
 		}
 		f.at[key] = pair.Key.GetToken().Position
-		read, ok := fields[name]
-		if !ok {
-			return faultf(key, "is not a key of a policy; known here are %s", known(fields))
+		read, err := find(key, name)
+		if err != nil {
+			return err
 		}
 		if seen[name] {
 			return faultf(key, "is given twice; remove one")
@@ -227,15 +294,6 @@ func (f *policyFile) mapping(parent string, n ast.Node, fields map[string]field)
 		}
 	}
 	return nil
-}
-
-func known(fields map[string]field) string {
-	var names []string
-	for name := range fields {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
 }
 
 func (f *policyFile) sequence(key string, n ast.Node, each field) error {
@@ -263,129 +321,4 @@ func (f *policyFile) strings(add func(string), begin func()) field {
 			return err
 		})
 	}
-}
-
-func stringField(s *string) field {
-	return func(key string, n ast.Node) (err error) {
-		*s, err = stringValue(key, n)
-		if err == nil && *s == "" {
-			return faultf(key, "is empty; give it a value or remove it")
-		}
-		return err
-	}
-}
-
-func boolField(v *bool) field {
-	return func(key string, n ast.Node) error {
-		b, ok := n.(*ast.BoolNode)
-		if !ok {
-			return faultf(key, "got %s, want true or false", describe(n))
-		}
-		*v = b.Value
-		return nil
-	}
-}
-
-func uintField[T uint16 | uint32](v *T) field {
-	return func(key string, n ast.Node) error {
-		limit := uint64(^T(0))
-		if i, ok := n.(*ast.IntegerNode); ok {
-			if u, err := strconv.ParseUint(i.Token.Value, 10, 64); err == nil && u <= limit {
-				*v = T(u)
-				return nil
-			}
-		}
-		return faultf(key, "got %s, want a number from 0 to %d", describe(n), limit)
-	}
-}
-
-// untilField reads an instant, or a date, which lasts until it ends in UTC.
-func untilField(v *time.Time) field {
-	return func(key string, n ast.Node) error {
-		text, ok := n.(*ast.StringNode)
-		if !ok {
-			return faultf(key, "got %s, want an instant or a day", describe(n))
-		}
-		if day, err := time.Parse(time.DateOnly, text.Value); err == nil {
-			*v = day.AddDate(0, 0, 1).Add(-time.Nanosecond)
-			return nil
-		}
-		at, err := time.Parse(time.RFC3339, text.Value)
-		if err != nil {
-			return faultf(key, "got %q, want a day such as 2027-01-31, which is tolerated until it ends in UTC, or an instant such as 2027-01-31T12:00:00Z", clip(text.Value))
-		}
-		*v = at.UTC()
-		return nil
-	}
-}
-
-func stringValue(key string, n ast.Node) (string, error) {
-	s, ok := n.(*ast.StringNode)
-	if !ok {
-		return "", faultf(key, "got %s, want a string", describe(n))
-	}
-	return s.Value, nil
-}
-
-// hexValue reads hex digits. Without quotes a value that has only decimal
-// digits, or looks like 12e34, is a number to YAML: its text counts.
-func hexValue(key string, n ast.Node) ([]byte, error) {
-	var text string
-	switch n := n.(type) {
-	case *ast.StringNode:
-		text = n.Value
-	case *ast.IntegerNode:
-		text = n.Token.Value
-	case *ast.FloatNode:
-		text = n.Token.Value
-	default:
-		return nil, faultf(key, "got %s, want hex digits", describe(n))
-	}
-	value, err := hex.DecodeString(text)
-	switch {
-	case strings.HasPrefix(text, "0x"):
-		return nil, faultf(key, "got %q, want hex digits without the 0x", clip(text))
-	case text == "":
-		return nil, faultf(key, "is empty; give it a value or remove it")
-	case errors.Is(err, hex.ErrLength):
-		return nil, faultf(key, "got %d hex digits, want an even number", len(text))
-	case err != nil:
-		return nil, faultf(key, "got %q, want hex digits", clip(text))
-	}
-	return value, nil
-}
-
-// start is where a node begins; the token of a mapping is its first colon.
-func start(n ast.Node) *token.Position {
-	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
-		return m.Values[0].Key.GetToken().Position
-	}
-	return n.GetToken().Position
-}
-
-// describe names a value in a message.
-func describe(n ast.Node) string {
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		return "keys and values"
-	case *ast.SequenceNode:
-		return "a list"
-	case *ast.NullNode:
-		return "nothing"
-	case *ast.LiteralNode:
-		return "a block of text"
-	case ast.ScalarNode:
-		return strconv.Quote(clip(n.GetToken().Value))
-	}
-	return "something else"
-}
-
-// clip shortens what is quoted back.
-func clip(s string) string { return clipTo(s, 100) }
-
-func clipTo(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return s[:most] + "…"
 }

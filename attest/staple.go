@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,11 @@ var ErrNoAttestation = errors.New("the broker serves no attestation document")
 // numbers (PCS API v4, tcbEvaluationDataNumber). TCBRule.EvaluationNumber bounds how old, and a verifier's own source is heard as well. The
 // request takes at most 10 s and the answer has at most [MaxAttestation] bytes.
 func FetchAttestation(ctx context.Context, client *http.Client, issuer string) (*Attestation, error) {
+	return fetchOnce(ctx, client, issuer, nil)
+}
+
+// fetchOnce gets the document of the broker that a URL names, by a client of its own if that is nil.
+func fetchOnce(ctx context.Context, client *http.Client, issuer string, query url.Values) (*Attestation, error) {
 	_, base, err := splitURL(issuer)
 	if err != nil {
 		return nil, err
@@ -46,14 +52,17 @@ func FetchAttestation(ctx context.Context, client *http.Client, issuer string) (
 		client = fetch.AnyServer()
 		defer client.CloseIdleConnections()
 	}
-	a, _, err := fetchAttestation(ctx, client, base)
+	a, _, err := fetchAttestation(ctx, client, base, query)
 	return a, err
 }
 
-func fetchAttestation(ctx context.Context, client *http.Client, issuer string) (*Attestation, time.Duration, error) {
+func fetchAttestation(ctx context.Context, client *http.Client, issuer string, query url.Values) (*Attestation, time.Duration, error) {
 	target, err := url.JoinPath(issuer, WellKnownAttestation)
 	if err != nil {
 		return nil, 0, err
+	}
+	if len(query) > 0 {
+		target += "?" + query.Encode()
 	}
 	doc, err := fetch.JSON(ctx, client, target, MaxAttestation)
 	var status *fetch.StatusError
@@ -73,8 +82,10 @@ func fetchAttestation(ctx context.Context, client *http.Client, issuer string) (
 // stapling asks one broker for its document, on behalf of all who judge its
 // keys. It never asks more often than package refetch allows.
 type stapling struct {
-	cache *refetch.Cache[staple]
-	now   func() time.Time
+	fixed  *Attestation // a document at hand, and nobody is asked; else nil
+	issuer string
+	cache  *refetch.Cache[staple]
+	now    func() time.Time
 }
 
 // staple is an answer of the broker.
@@ -87,9 +98,9 @@ func newStapling(client *http.Client, issuer string, now func() time.Time) *stap
 	if client == nil {
 		client = fetch.AnyServer()
 	}
-	return &stapling{now: now, cache: refetch.New(func(ctx context.Context) (staple, time.Duration, error) {
+	return &stapling{issuer: issuer, now: now, cache: refetch.New(func(ctx context.Context) (staple, time.Duration, error) {
 		askedAt := now()
-		doc, maxAge, err := fetchAttestation(ctx, client, issuer)
+		doc, maxAge, err := fetchAttestation(ctx, client, issuer, nil)
 		if errors.Is(err, ErrNoAttestation) {
 			err = nil // which is an answer, too
 		}
@@ -99,22 +110,39 @@ func newStapling(client *http.Client, issuer string, now func() time.Time) *stap
 
 // get returns the document, nil if there is none. An older one serves while a newer can't be had.
 func (s *stapling) get(ctx context.Context) (*Attestation, error) {
-	last, ok := s.cache.Current()
-	if ok && s.now().Sub(last.askedAt).Abs() < stapleAge {
+	if s.fixed != nil {
+		return s.fixed, nil
+	}
+	if last, ok := s.cache.Current(); ok && s.now().Sub(last.askedAt).Abs() < stapleAge {
 		return last.doc, nil
 	}
+	doc, err := s.newer(ctx)
+	if doc == nil && err != nil {
+		return nil, fmt.Errorf("staple: %w", err)
+	}
+	return doc, nil
+}
+
+// newer returns the newest document that may be asked for now, nil if there is none. While a newer can't be had it is the
+// last one, and the error says why.
+func (s *stapling) newer(ctx context.Context) (*Attestation, error) {
+	if s.fixed != nil {
+		return s.fixed, nil
+	}
+	last, ok := s.cache.Current()
 	ctx, cancel := context.WithTimeout(ctx, stapleWait)
 	defer cancel()
 	newer, have, err := s.cache.Newer(ctx)
 	switch {
 	case have:
-		return newer.doc, nil
-	case ok:
-		return last.doc, nil
+		return newer.doc, err
 	case err == nil:
 		err = errors.New("not fetched yet")
 	}
-	return nil, fmt.Errorf("staple: %w", err)
+	if ok {
+		return last.doc, err
+	}
+	return nil, err
 }
 
 // stapled returns the collateral that the broker staples for evidence that
@@ -123,9 +151,21 @@ func (j *judge) stapled(ctx context.Context, e *Evidence) ([]byte, error) {
 	if len(e.Collateral) > 0 || j.staple == nil {
 		return nil, nil
 	}
-	doc, err := j.staple(ctx)
+	doc, err := j.staple.get(ctx)
 	if doc == nil || err != nil {
 		return nil, err
 	}
 	return doc.Collateral[e.Platform], nil
+}
+
+// restapled returns collateral of a document that is newer than the one at hand, nil if there is none that differs.
+func (j *judge) restapled(ctx context.Context, e *Evidence, stapled []byte) []byte {
+	if len(e.Collateral) > 0 || j.staple == nil {
+		return nil
+	}
+	doc, err := j.staple.newer(ctx)
+	if doc == nil || err != nil || bytes.Equal(doc.Collateral[e.Platform], stapled) {
+		return nil
+	}
+	return doc.Collateral[e.Platform]
 }

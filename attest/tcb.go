@@ -11,7 +11,8 @@ import (
 
 const keyEvaluation = "tcb.evaluation_number"
 
-// TCBRule says which platforms are recent enough.
+// TCBRule says which platforms are recent enough, of those whose maker judges that: Intel's. AMD and AWS publish no judgement;
+// a build of SEV-SNP has a minimum TCB instead.
 type TCBRule struct {
 	Accept           []Status     // nil: UpToDate and SWHardeningNeeded. Revoked is never accepted
 	Tolerate         []Toleration // statuses that are accepted for a while, each at most once and not in Accept
@@ -63,6 +64,33 @@ func (t *TCBRule) validate() error {
 		}
 	}
 	return validateAdvisories("tcb.advisories", t.Advisories)
+}
+
+// concerns refuses a rule that no build has an effect for: whoever wrote it expects one.
+func (t *TCBRule) concerns(builds []Build) error {
+	if judgesAny(builds) {
+		return nil
+	}
+	for _, rule := range []struct {
+		key   string
+		given bool
+	}{
+		{"tcb.accept", t.Accept != nil}, {"tcb.tolerate", t.Tolerate != nil},
+		{"tcb.advisories", t.Advisories != nil}, {keyEvaluation, t.EvaluationNumber != 0},
+	} {
+		if rule.given {
+			return faultf(rule.key, "has no effect: Intel alone judges how recent a platform is, and no build here is of sgx or tdx; remove it (min_tcb of an sev-snp build has a like purpose)")
+		}
+	}
+	return nil
+}
+
+// judgesAny tells whether the maker of one build's platforms judges them.
+func judgesAny(builds []Build) bool {
+	return slices.ContainsFunc(builds, func(b Build) bool {
+		env := environmentOf(b.TEE)
+		return env != nil && env.judged
+	})
 }
 
 func validateStatus(key string, s Status, verb string) error {
@@ -125,6 +153,9 @@ func (t *TCBRule) until(r *Report) time.Time {
 
 // check returns everything that the rule has against the platform.
 func (t *TCBRule) check(r *Report) []Refusal {
+	if env := environmentOf(r.TEE); env != nil && !env.judged {
+		return checkNotJudged(r)
+	}
 	refusals := t.checkStatus(r)
 	refusals = append(refusals, t.checkAdvisories(&r.TCB)...)
 	if tcb := &r.TCB; tcb.EvaluationNumber < t.EvaluationNumber {
@@ -136,13 +167,29 @@ func (t *TCBRule) check(r *Report) []Refusal {
 	return refusals
 }
 
+// checkNotJudged wants the one status that says so of a platform that its maker does not judge.
+func checkNotJudged(r *Report) []Refusal {
+	switch {
+	case revoked(&r.TCB):
+		return []Refusal{refusalOfRevoked}
+	case r.TCB.Status == tee.NotJudged:
+		return nil
+	}
+	return []Refusal{{
+		Key: "tcb.accept", Want: string(tee.NotJudged) + ", which is the status of every platform of this TEE", Got: orNone(clip(string(r.TCB.Status))),
+		Fix: "use a verifier of this platform that does not judge what its maker does not",
+	}}
+}
+
+var refusalOfRevoked = Refusal{
+	Key: "tcb.accept", Want: "a platform that is not revoked", Got: string(Revoked),
+	Fix: "run on another machine: no policy can accept a revoked platform",
+}
+
 func (t *TCBRule) checkStatus(r *Report) []Refusal {
 	tcb := &r.TCB
 	if revoked(tcb) {
-		return []Refusal{{
-			Key: "tcb.accept", Want: "a platform that is not revoked", Got: string(Revoked),
-			Fix: "run on another machine: no policy can accept a revoked platform",
-		}}
+		return []Refusal{refusalOfRevoked}
 	}
 	if tcb.Status != "" && slices.Contains(t.accepted(), tcb.Status) {
 		return nil

@@ -152,6 +152,7 @@ func TestPolicyWarnings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		p.Rules = []string{rules1}
 		got := p.Warnings(day(10))
 		if len(got) != len(want) || slices.ContainsFunc(want, func(w string) bool {
 			return !slices.ContainsFunc(got, func(g string) bool { return strings.HasPrefix(g, w) })
@@ -159,4 +160,12 @@ func TestPolicyWarnings(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", policy, got, want)
 		}
 	}
+}
+
+// Who has the same build and machine can be the same issuer under rules of their own. The scheme original binds none.
+func TestPolicyWarnsOfAnyRules(t *testing.T) {
+	const build = "builds: [{tee: sgx, mrenclave: " + encl32 + "}]\ntcb: {evaluation_number: 17}\n"
+	wantWarning(t, build+"rules: [\""+rules1+"\"]", "")
+	wantWarning(t, build, "rules: names none, so any are accepted")
+	wantWarning(t, build+"scheme: original", "")
 }

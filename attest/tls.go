@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
@@ -12,14 +13,19 @@ import (
 )
 
 // TLSConfig returns a client configuration that accepts exactly the peers
-// whose certificate is attested for [UseTLS] and passes the policy. The
-// certificate must name the host that was dialled; for an IP address, which
+// whose key is attested for [UseTLS] and passes the policy. The evidence is in the peer's certificate or, where that
+// has none, such as one of a public certificate authority, in an attested certificate of the very same key that the
+// broker's document lists ([Attestation]): the peer has proved that it has this key, and the evidence says where that lives. What an
+// authority says counts for nothing in either case, so its certificate may as well be somebody else's work.
+//
+// Every certificate must name the host that was dialled; for an IP address, which
 // TLS does not tell its callbacks, it must name the host of c.URL.
 //
 // The issuer is the policy's or, if it names none, c.Issuer or that of c.URL, as in
 // [NewKeySet]. A policy of the scheme [Original] is refused: it has no TLS keys.
-// c.Client is not used: collateral that the broker staples is asked for, beside
-// the handshake and for at most 3 s, by a client that knows the server by nothing ([FetchAttestation]).
+// c.Client is not used: the broker's document, for the collateral that is stapled to it and for keys, is asked for beside
+// the handshake, for at most 3 s and at most once in 30 s, by a client that knows the server by nothing ([FetchAttestation]). Whoever
+// withholds it keeps such peers from being accepted, and no more. A key that the document does not list, or not well, has it asked for anew.
 //
 // Each connection is judged once, when it is made or resumed; to have it judged again, close it.
 func TLSConfig(c Config) (*tls.Config, error) {
@@ -69,13 +75,22 @@ func (j *judge) peer(state tls.ConnectionState, urlHost string) error {
 	}
 	leaf := state.PeerCertificates[0]
 	// For an IP address ServerName is empty (RFC 6066 section 3 has none in SNI).
-	if err := leaf.VerifyHostname(cmp.Or(state.ServerName, urlHost)); err != nil {
+	host := cmp.Or(state.ServerName, urlHost)
+	if err := leaf.VerifyHostname(host); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fetch.Timeout)
 	defer cancel()
-	at := lenient(j.now(), leaf.NotBefore, leaf.NotAfter)
-	o := j.evidence(ctx, leaf, j.scheme, at, func(a *Appraisal) []Refusal { return j.refusals(a, UseTLS) })
+	if len(Schemes(leaf)) > 0 {
+		return j.judgeTLS(ctx, leaf)
+	}
+	return j.vouched(ctx, leaf, host)
+}
+
+// judgeTLS judges a certificate that carries evidence.
+func (j *judge) judgeTLS(ctx context.Context, cert *x509.Certificate) error {
+	at := lenient(j.now(), cert.NotBefore, cert.NotAfter)
+	o := j.evidence(ctx, cert, j.scheme, at, func(a *Appraisal) []Refusal { return j.refusals(a, UseTLS) })
 	if o.err != nil {
 		return o.err
 	}

@@ -117,7 +117,7 @@ func TestTLSConfigRefusesAuthorities(t *testing.T) {
 	config.RootCAs = s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config}}
 	_, err := client.Get(s.URL)
-	wantError(t, err, "no evidence by the scheme dice")
+	wantError(t, err, "the certificate carries no evidence; "+s.URL+attest.WellKnownAttestation+": the broker serves no attestation document")
 }
 
 // Someone who copies an attested certificate does not have its key.
