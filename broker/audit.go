@@ -72,7 +72,7 @@ func (e *Event) decided(d *rules.Decision) {
 	e.Rule, e.ClientID, e.Audience, e.Scope = d.Rule, d.ClientID, d.Audience, d.Scope
 }
 
-func (e *Event) issued(k *signingKey, m *minted) {
+func (e *Event) issued(k *signer, m *minted) {
 	e.Outcome, e.TokenID, e.TokenSHA256, e.KeyID = Issued, m.id, m.sha256, k.id
 }
 

@@ -73,7 +73,7 @@ func TestAuditLogAfterATornLine(t *testing.T) {
 func TestAuditThatStalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
-		f := &Broker{config: Config{Audit: NewAuditLog(w), Logger: slog.New(slog.DiscardHandler)}}
+		f := &Broker{config: &Config{Audit: NewAuditLog(w), Logger: slog.New(slog.DiscardHandler)}}
 		stuck := make(chan error)
 		go func() { stuck <- f.record(t.Context(), &Event{ID: "0"}) }()
 		synctest.Wait()

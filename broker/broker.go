@@ -2,20 +2,22 @@
 // (RFC 8693), by rules that an administrator wrote, with keys for which the
 // hardware vouches, and tells everybody which keys these are.
 //
-// It owns the exchange, the ring of signing keys, the collateral that is served beside their
-// evidence, the HTTP endpoints and the audit. It does not decide (package rules does), does not know how to verify
+// It owns the exchange, the ring of signing keys and what is kept of them, when evidence is asked for and
+// renewed, the collateral that is served beside it, the HTTP endpoints and the audit. It does not decide (package rules does), does not know how to verify
 // tokens (package ctb) or make evidence (package attest), and does not listen:
 // a Broker is an http.Handler.
 //
 // What is not configurable: no token without a record of it; no token signed by
 // a key whose evidence names other rules than those that decided; no private key
-// outside memory; no identity provider that can sign for another.
+// outside memory; no key that signs without evidence that is valid, before it is kept (where there is a state) or before it
+// is published; no identity provider that can sign for another.
 package broker
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 
@@ -25,20 +27,21 @@ import (
 
 // Broker is an http.Handler. It is safe for concurrent use.
 type Broker struct {
-	config   Config
+	config   *Config
+	quoting  *quoting
 	ring     *keyRing
+	tls      *tlsKeys
 	staple   *staple
 	attested *attestation
+	fresh    *freshness
 	routes   map[string]route
 	auditOK  atomic.Bool // the newest record could be written
 	flood    flood
-
-	tlsMu  sync.Mutex // one TLS key is made at a time
-	tlsKey atomic.Pointer[tlsKey]
 }
 
-// New makes the signing key and its evidence. It asks no identity provider:
-// one that is down at start is none of the others' business.
+// New makes the signing key and its evidence. If that can't be had, there is no error: the broker serves, signs nothing, says so in /readyz,
+// and Run tries again and again. It asks no identity provider:
+// one that is down at start is none of the others' business. An error is a fault of the configuration, or that of ctx.
 func New(ctx context.Context, c Config) (*Broker, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -50,12 +53,16 @@ func New(ctx context.Context, c Config) (*Broker, error) {
 		return nil, errors.New("broker: no audit: no token is issued without a record")
 	}
 	c = c.withDefaults()
-	b := &Broker{attested: newAttestation(c)}
-	b.staple = newStaple(c, b.attested.setCollateral)
-	c.Quoter = b.staple // which sees all evidence
-	b.config = c
+	b := &Broker{config: &c, attested: newAttestation(&c)}
+	b.staple = newStaple(&c, b.attested.setCollateral)
+	b.quoting = newQuoting(&c, b.staple.note)
+	b.tls = newTLSKeys(&c, b.quoting, func() [32]byte { return b.ring.current.Load().rules.Digest() }, b.attested.setTLSKeys)
+	b.fresh = &freshness{config: &c, make: b.freshDocument, clients: newClients()}
 	b.auditOK.Store(true)
-	ring, err := newKeyRing(ctx, c, b.attested.setKeys)
+	ring, err := newKeyRing(ctx, &c, b.quoting, func(rules [32]byte, keys []*signingKey) {
+		b.attested.setKeys(rules, keys)
+		b.tls.lookAgain() // its keys name the rules, too
+	})
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
@@ -64,15 +71,24 @@ func New(ctx context.Context, c Config) (*Broker, error) {
 	return b, nil
 }
 
-// Run announces, takes into use and retires keys until ctx ends, and returns
+// Run announces, takes into use, certifies anew and retires keys until ctx ends, and returns
 // nil then. Without it, new rules are announced but never take effect, the
-// broker stops to sign when its first key has served its time, and Config.Collateral is not asked.
+// broker stops to sign when its first key has served its time, a broker that started without evidence never gets any,
+// and Config.Collateral is not asked. When it ends, Config.State is closed, for the next broker to use: serve no exchanges
+// for longer than a minute after that.
 func (b *Broker) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, b.quoting.end)()
 	var wg sync.WaitGroup
 	wg.Go(func() { b.watchIssuers(ctx) })
 	wg.Go(func() { b.staple.run(ctx) })
+	wg.Go(func() { b.tls.run(ctx) })
 	b.ring.run(ctx)
 	wg.Wait()
+	if c, ok := b.config.State.(io.Closer); ok {
+		if err := c.Close(); err != nil {
+			b.config.Logger.Warn("the state could not be closed", "err", err)
+		}
+	}
 	return nil
 }
 

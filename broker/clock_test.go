@@ -17,10 +17,12 @@ func TestClockIsSet(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.at(t, 24*time.Hour-announceFor) // a key is announced, for a time that will not come
-			f.at(t, step)
+			f.clock.nanos.Store(noon.Add(step).UnixNano())
 			if _, err := f.Exchange(t.Context(), &exchange.Request{SubjectToken: p.token(t, f.clock.now())}); codeOf(err) != exchange.TemporarilyUnavailable || f.health().Status != healthUnready {
 				t.Errorf("got %v, %+v, want no token without valid evidence", err, f.health())
 			}
+			f.at(t, step)
+			f.verify(t, f.exchangeFor(t, p)) // with new evidence for the same key
 			if c, err := f.TLSCertificate(); err != nil || f.clock.now().Before(c.Leaf.NotBefore) || f.clock.now().After(c.Leaf.NotAfter) {
 				t.Errorf("the TLS certificate is not valid: %v", err)
 			}
@@ -43,10 +45,10 @@ func TestInstantsAreOfTheWall(t *testing.T) {
 	if _, err := f.TLSCertificate(); err != nil {
 		t.Fatal(err)
 	}
-	key, tls := f.ring.current.Load().key, f.tlsKey.Load()
+	key, tls := f.ring.current.Load().key, f.tls.own.Load()
 	for name, at := range map[string]time.Time{
-		"since": key.since, "issued": key.issued, "signUntil": key.signUntil, "useNext": f.ring.useNext,
-		"TLS issued": tls.issued, "TLS renewAt": tls.renewAt, "TLS expires": tls.expires,
+		"since": key.since, "from": key.from, "until": key.until, "useNext": f.ring.useNext, "renewAt": key.evidence.renewAt,
+		"TLS issued": tls.issued, "TLS renewAt": tls.renewAt, "TLS until": tls.useUntil,
 	} {
 		if at.IsZero() || at != at.Round(0) {
 			t.Errorf("%s is %v", name, at)
@@ -60,12 +62,12 @@ func TestClockIsSetBackDuringTrouble(t *testing.T) {
 	f := newFixture(t, nil, p)
 	f.hardware.broken.Store(true)
 	f.at(t, 24*time.Hour)
-	if f.ring.trouble == nil {
+	if f.ring.making.err == nil {
 		t.Fatal("no attempt was made")
 	}
 	f.hardware.broken.Store(false)
 	f.at(t, -24*time.Hour)
-	if len(f.published(t)) != 2 || f.ring.trouble != nil {
-		t.Errorf("no key is announced: %v", f.ring.trouble)
+	if h := f.health(); f.ring.making.err != nil || h.Status != healthReady {
+		t.Errorf("the key in use is not certified anew: %v, %+v", f.ring.making.err, h)
 	}
 }

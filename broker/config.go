@@ -42,6 +42,9 @@ type Config struct {
 	// an error, data is the last good one, which could not be brought up to date, or nil: what it gave
 	// before is then served until its end. Nil: what comes with the evidence is served.
 	Collateral func(ctx context.Context, e *attest.Evidence) (data []byte, until time.Time, err error)
+	// State keeps the public halves of signing keys across restarts, so that the tokens of before can still be
+	// verified ([DirState]). With nil they can't, when the broker has been restarted.
+	State State
 	// Simulated says that Quoter is not hardware. Then every token, and the
 	// health page, says "simulated" too.
 	Simulated bool

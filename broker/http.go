@@ -190,6 +190,12 @@ func writeProblem(w http.ResponseWriter, status int, code, description string) {
 	writeJSON(w, status, &exchange.Error{Code: code, Description: description})
 }
 
+// writeUnavailable answers what can't be answered now.
+func writeUnavailable(w http.ResponseWriter, description string) {
+	w.Header().Set("Retry-After", retryAfter)
+	writeProblem(w, http.StatusServiceUnavailable, exchange.TemporarilyUnavailable, description)
+}
+
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	var body bytes.Buffer
 	body.Grow(2048) // most answers fit

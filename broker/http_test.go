@@ -128,7 +128,6 @@ func TestConfigIsChecked(t *testing.T) {
 		"want RS256, the only one": func(c *Config) { c.Algorithm, c.Original = "ES256", true },
 		"RotateEvery: got 1ns":     func(c *Config) { c.RotateEvery = 1 },
 		"want 5m0s to 2160h0m0s":   func(c *Config) { c.RotateEvery = -1 },
-		"does not answer":          func(c *Config) { h := newHardware(t); h.broken.Store(true); c.Quoter = h },
 	} {
 		c := good
 		change(&c)

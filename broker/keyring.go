@@ -27,8 +27,6 @@ const (
 
 	minRotateEvery = 5 * time.Minute
 	maxRotateEvery = 90 * 24 * time.Hour
-	evidenceWithin = 30 * time.Second // one attempt to get evidence
-	maxRetryAfter  = time.Minute      // between attempts
 )
 
 // errNoKey means that there is no key that may sign now.
@@ -39,65 +37,57 @@ var errNoKey = errors.New("no signing key may be used now")
 type epoch struct {
 	rules   *rules.Set
 	issuers issuers
-	key     *signingKey
+	key     *signer // nil: the broker started, and could get no evidence yet
 }
 
-// keyRing takes keys through their life: announced, in use, retired, gone.
-// Exchanges read its atomic pointers and never wait for it.
+// keyRing takes keys through their life: made, kept, announced, in use, certified anew, retired,
+// gone. Exchanges read its atomic pointers and never wait for it.
+//
+// The order is what the tokens rest on: a key is kept (so that its tokens can be verified after a crash) before it is
+// published, and published (so that they can be verified now) before it signs.
 type keyRing struct {
 	config    *Config
+	quoting   *quoting
+	kept      *keptKeys
 	current   atomic.Pointer[epoch]
 	published atomic.Pointer[document] // the key set
 	status    atomic.Pointer[ringStatus]
-	changed   func(rules string, keys []*signingKey) // told of the digest in force and the keys, whenever they are published
+	changed   func(rules [32]byte, keys []*signingKey) // told of the digest in force and the keys, whenever they are published
 	wake      chan struct{}
 
-	mu       sync.Mutex // held over making evidence, by rotation and setRules alone
-	wanted   *rules.Set // what shall be in force
-	next     *epoch     // announced, nil if none
-	useNext  time.Time
-	retired  []*signingKey
-	trouble  error // why the next key could not be made
-	failures int
-	retryAt  time.Time
+	mu      sync.Mutex // held over making evidence, by rotation and setRules alone
+	wanted  *rules.Set // what shall be in force
+	made    *epoch     // its key is not kept yet, nil if there is none
+	next    *epoch     // announced, nil if none
+	useNext time.Time
+	retired []*signingKey // the oldest first; those of earlier runs before all others
+	making  retry         // of the next key
+	renewal retry         // of evidence
 }
 
 // ringStatus is what the health page tells of the ring.
 type ringStatus struct {
-	wanted  *rules.Set
-	useNext time.Time // zero: no key is announced
-	trouble error
+	wanted   *rules.Set
+	useNext  time.Time // zero: no key is announced
+	making   error     // why no next key could be made
+	renewal  error     // why evidence could not be renewed
+	kept     error     // what is wrong with the state
+	unread   bool      // something in the state could not be read
+	restored int       // keys of earlier runs
+	until    time.Time // the first end of their evidence that comes before that of their tokens; zero if none does
 }
 
-// newKeyRing makes the first key. Nobody has cached a key set without it, so it is used at once.
-func newKeyRing(ctx context.Context, c Config, changed func(rules string, keys []*signingKey)) (*keyRing, error) {
-	r := &keyRing{config: &c, changed: changed, wake: make(chan struct{}, 1), wanted: c.Rules}
-	first, err := r.makeEpoch(ctx, c.Rules)
+// newKeyRing makes the first key. Nobody has cached a key set with another that could sign, so it is used at once. The error
+// is a fault of the configuration; that no evidence can be had is none.
+func newKeyRing(ctx context.Context, c *Config, q *quoting, changed func(rules [32]byte, keys []*signingKey)) (*keyRing, error) {
+	r := &keyRing{config: c, quoting: q, kept: &keptKeys{config: c}, changed: changed, wake: make(chan struct{}, 1), wanted: c.Rules}
+	named, err := newIssuers(c, c.Rules, nil)
 	if err != nil {
 		return nil, err
 	}
-	first.key.since = c.wall()
-	r.publish(first)
-	r.current.Store(first)
-	return r, nil
-}
-
-func (r *keyRing) makeEpoch(ctx context.Context, s *rules.Set) (*epoch, error) {
-	var known issuers
-	if e := r.current.Load(); e != nil {
-		known = e.issuers
-	}
-	named, err := newIssuers(r.config, s, known)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, evidenceWithin)
-	defer cancel()
-	key, err := newSigningKey(ctx, r.config, s.Digest(), r.config.wall())
-	if err != nil {
-		return nil, err
-	}
-	return &epoch{rules: s, issuers: named, key: key}, nil
+	r.current.Store(&epoch{rules: c.Rules, issuers: named})
+	r.advance(ctx)
+	return r, ctx.Err()
 }
 
 // setRules makes s the wanted rules and tries at once.
@@ -113,7 +103,8 @@ func (r *keyRing) setRules(ctx context.Context, s *rules.Set) error {
 	if _, err := newIssuers(r.config, s, r.current.Load().issuers); err != nil {
 		return fmt.Errorf("broker: the rules in force stay: %w", err)
 	}
-	r.wanted, r.retryAt, r.failures = s, time.Time{}, 0
+	r.wanted = s
+	r.making.succeeded() // whatever failed before: this is something else
 	r.advanceLocked(ctx)
 	select {
 	case r.wake <- struct{}{}:
@@ -127,14 +118,18 @@ func (r *keyRing) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		due := r.advance(ctx)
 		// A minute at most: a clock that was set forward is noticed soon.
-		wait := min(max(due.Sub(r.config.wall()), 10*time.Millisecond), time.Minute)
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		case <-r.wake:
-		}
-		timer.Stop()
+		pause(ctx, min(max(due.Sub(r.config.wall()), 10*time.Millisecond), time.Minute), r.wake)
+	}
+}
+
+// pause waits until the time is over, or somebody wakes, or ctx ends.
+func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-wake:
 	}
 }
 
@@ -147,18 +142,29 @@ func (r *keyRing) advance(ctx context.Context) time.Time {
 
 func (r *keyRing) advanceLocked(ctx context.Context) time.Time {
 	now := r.config.wall()
-	r.withdraw(now)
+	r.restore(ctx, now)
+	r.withdraw(ctx, now)
 	r.takeIntoUse(now)
-	r.dropRetired(now)
+	r.dropRetired(ctx, r.config.Now())
+	r.renew(ctx, now)
+	r.save(ctx, now)
+	r.extend()
 	r.announce(ctx, now)
 	r.publish(r.current.Load())
 	return r.due()
 }
 
-// withdraw forgets an announced key of rules that are no longer wanted, or of a time
+// withdraw forgets a key of rules that are no longer wanted, or of a time
 // from which the clock was set away. It has signed nothing.
-func (r *keyRing) withdraw(now time.Time) {
-	if r.next != nil && (r.next.rules.Digest() != r.wanted.Digest() || !r.next.key.maySign(now)) {
+func (r *keyRing) withdraw(ctx context.Context, now time.Time) {
+	useless := func(e *epoch) bool {
+		return e != nil && (e.rules.Digest() != r.wanted.Digest() || !e.key.evidence.usable(now))
+	}
+	if useless(r.made) {
+		r.made = nil
+	}
+	if useless(r.next) {
+		r.kept.forget(ctx, r.next.key.id)
 		r.next = nil
 	}
 }
@@ -168,74 +174,133 @@ func (r *keyRing) takeIntoUse(now time.Time) {
 	if r.next == nil || now.Before(r.useNext) {
 		return
 	}
-	old := r.current.Load()
-	r.next.key.since = now
-	old.key.retiredAt = now
-	r.retired = append(r.retired, old.key)
-	r.current.Store(r.next) // published since announceFor
-	r.config.Logger.Info("a new signing key is in use", "kid", r.next.key.id, "rules", r.next.rules.DigestString(), "retired", old.key.id)
+	old, next := r.current.Load().key, r.next
 	r.next = nil
+	next.key.since = now
+	r.current.Store(next) // published since announceFor
+	r.config.Logger.Info("a new signing key is in use", "kid", next.key.id, "rules", next.rules.DigestString(), "retired", old.id)
+	old.retiredAt, old.unkept = now, true // while that is not kept, a restart lets the key stay longer than it must
+	r.retired = append(r.retired, old.signingKey)
 }
 
-func (r *keyRing) dropRetired(now time.Time) {
+func (r *keyRing) dropRetired(ctx context.Context, now time.Time) {
 	kept := r.retired[:0]
 	for _, k := range r.retired {
 		if !k.drop(now) {
 			kept = append(kept, k)
+			continue
 		}
+		r.kept.forget(ctx, k.id)
 	}
 	clear(r.retired[len(kept):])
 	r.retired = kept
 }
 
 // announce makes the next key when the rules have changed or the key in use grows
-// old, or its evidence is not valid at the time that the clock tells now.
+// old, or its evidence is not valid at the time that the clock tells now. The first key is used at once.
 func (r *keyRing) announce(ctx context.Context, now time.Time) {
 	current := r.current.Load()
-	changed := current.key.digest != r.wanted.Digest()
+	changed := current.key == nil || current.key.digest != r.wanted.Digest()
 	if r.next != nil || !changed && current.key.maySign(now) && now.Before(r.rotateAt()) {
 		if !changed {
-			r.trouble = nil
+			r.making.succeeded()
 		}
 		return
 	}
-	if now.Before(r.retryAt) && r.retryAt.Sub(now) <= maxRetryAfter { // a later one is from before the clock was set
+	if r.making.waits(now) || !r.kept.loaded {
 		return
 	}
-	if !r.room(changed || !current.key.maySign(now)) {
-		r.failed(now, fmt.Errorf("%d retired keys wait for their tokens to expire; the next key waits for them", len(r.retired)))
-		return
-	}
-	next, err := r.makeEpoch(ctx, r.wanted)
+	next, err := r.makeNext(ctx, changed || !current.key.maySign(now))
 	if err != nil {
-		r.failed(now, err)
+		r.making.failed(now, err)
+		r.config.Logger.Error("no new signing key; the one in use stays, if there is one", "err", err, "retry_at", r.making.at)
 		return
 	}
-	r.next, r.trouble, r.failures = next, nil, 0
+	r.making.succeeded()
+	r.made = nil
+	if current.key == nil {
+		r.useFirst(next)
+		return
+	}
+	r.next = next
 	r.publish(current)
 	r.useNext = r.config.wall().Add(announceFor) // evidence took its time: count from the publication
 	r.config.Logger.Info("a new signing key is announced", "kid", next.key.id, "rules", next.rules.DigestString(), "use_at", r.useNext)
 }
 
-// room tells whether the key set can take another key. Its readers are bounded (100
-// keys, 1 MiB), and only what cannot wait goes as far as they do.
-func (r *keyRing) room(urgent bool) bool {
-	if !urgent {
-		return len(r.retired) < maxRetired
+// useFirst takes the first key of this run into use: no other could sign, so there is nothing to wait for.
+func (r *keyRing) useFirst(e *epoch) {
+	e.key.since = r.config.wall()
+	r.publish(e)
+	r.current.Store(e)
+	r.config.Logger.Info("the first signing key is in use", "kid", e.key.id, "rules", e.rules.DigestString())
+}
+
+// makeNext returns an epoch for the wanted rules whose key is kept.
+func (r *keyRing) makeNext(ctx context.Context, urgent bool) (*epoch, error) {
+	if err := r.room(urgent); err != nil {
+		return nil, err
 	}
-	one := len(r.current.Load().key.jwk) + 1
-	size := 2*one + one/4 // the one in use and the next, which may be somewhat larger
+	if r.made == nil {
+		made, err := r.makeEpoch(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.made = made
+	}
+	if err := r.fits(r.made.key.signingKey); err != nil {
+		return nil, err
+	}
+	if err := r.kept.keep(ctx, r.made.key.signingKey); err != nil {
+		return nil, err
+	}
+	r.made.key = r.made.key.signer() // which may sign as long as what is kept says
+	return r.made, nil
+}
+
+func (r *keyRing) makeEpoch(ctx context.Context) (*epoch, error) {
+	s := r.wanted
+	named, err := newIssuers(r.config, s, r.current.Load().issuers)
+	if err != nil {
+		return nil, err
+	}
+	private, err := jose.GenerateKey(r.config.Algorithm, rsaBits)
+	if err != nil {
+		return nil, err
+	}
+	c, err := r.quoting.certify(ctx, private, r.config.signingPlan(s.Digest()))
+	if err != nil {
+		return nil, fmt.Errorf("evidence for a signing key: %w", err)
+	}
+	key := &signingKey{id: c.id, algorithm: r.config.Algorithm, digest: c.digest, lifetime: max(s.LongestLifetime(), time.Second)}
+	if err := key.show(c); err != nil {
+		return nil, err
+	}
+	return &epoch{rules: s, issuers: named, key: key.signer()}, nil
+}
+
+// room tells whether there may be another key. Readers of the key set are bounded, and only what cannot wait
+// goes as far as they do.
+func (r *keyRing) room(urgent bool) error {
+	if n := len(r.retired); !urgent && n >= maxRetired || n+2 > jose.MaxKeys {
+		return fmt.Errorf("%d retired keys wait for their tokens to expire; the next key waits for them", n)
+	}
+	return nil
+}
+
+// fits tells whether the key set can be read with this key in it, and with one more that may be somewhat larger.
+func (r *keyRing) fits(next *signingKey) error {
+	size := len(`{"keys":[]}`) + 2*(len(next.jwk)+1) + len(next.jwk)/4
+	if current := r.current.Load().key; current != nil {
+		size += len(current.jwk) + 1 - len(next.jwk) - 1
+	}
 	for _, k := range r.retired {
 		size += len(k.jwk) + 1
 	}
-	return len(r.retired)+2 <= jose.MaxKeys && size+len(`{"keys":[]}`) <= jose.MaxSetSize
-}
-
-func (r *keyRing) failed(now time.Time, err error) {
-	r.trouble = err
-	r.retryAt = now.Add(min(time.Second<<min(r.failures, 10), maxRetryAfter))
-	r.failures++
-	r.config.Logger.Error("no new signing key; the one in use stays", "err", err, "retry_at", r.retryAt)
+	if size > jose.MaxSetSize {
+		return fmt.Errorf("%d retired keys wait for their tokens to expire, and readers of the key set take %d bytes; the next key waits for them", len(r.retired), jose.MaxSetSize)
+	}
+	return nil
 }
 
 // rotateAt is when the key after the one in use is announced.
@@ -245,34 +310,64 @@ func (r *keyRing) rotateAt() time.Time {
 
 // due is when there is something to do next.
 func (r *keyRing) due() time.Time {
-	var due time.Time
+	due := r.config.wall().Add(time.Minute)
+	sooner := func(t time.Time) { due = earlier(due, t) }
+	current := r.current.Load()
 	switch {
+	case r.kept.loading.err != nil:
+		sooner(r.kept.loading.at)
 	case r.next != nil:
-		due = r.useNext
-	case r.trouble != nil:
-		due = r.retryAt
-	default:
-		due = r.rotateAt()
+		sooner(r.useNext)
+	case r.making.err != nil:
+		sooner(r.making.at)
+	case current.key != nil:
+		sooner(r.rotateAt())
+	}
+	if r.kept.saving.err != nil {
+		sooner(r.kept.saving.at)
+	}
+	if r.renewal.err != nil {
+		sooner(r.renewal.at)
+	} else if current.key != nil {
+		sooner(current.key.evidence.renewAt)
 	}
 	for _, k := range r.retired {
-		if gone := k.goneAt(); gone.Before(due) {
-			due = gone
+		if k.held() { // for those of earlier runs, a minute is soon enough: drop does not go by the wall alone
+			sooner(k.goneAt())
 		}
 	}
 	return due
 }
 
-// publish rebuilds the key set: the key in use first, then the announced one, then the retired.
+// all are the keys of the key set: the one in use first, then the announced one, then the retired.
+func (r *keyRing) all(current *epoch) []*signingKey {
+	var keys []*signingKey
+	for _, e := range []*epoch{current, r.next} {
+		if e != nil && e.key != nil {
+			keys = append(keys, e.key.signingKey)
+		}
+	}
+	return append(keys, r.retired...)
+}
+
+// publish rebuilds the key set.
 func (r *keyRing) publish(current *epoch) {
-	keys := []*signingKey{current.key}
-	status := &ringStatus{wanted: r.wanted, trouble: r.trouble}
+	keys := r.all(current)
+	status := &ringStatus{wanted: r.wanted, making: r.making.err, renewal: r.renewal.err, kept: r.kept.err(), unread: r.kept.unread}
 	if r.next != nil {
-		keys = append(keys, r.next.key)
 		status.useNext = r.useNext
 	}
-	keys = append(keys, r.retired...)
+	for _, k := range r.retired {
+		if k.held() {
+			continue
+		}
+		status.restored++
+		if end := k.evidence.ends; end.Before(k.goneAt()) && (status.until.IsZero() || end.Before(status.until)) {
+			status.until = end
+		}
+	}
 	r.published.Store(keySet(keys))
-	r.changed(current.rules.DigestString(), keys)
+	r.changed(current.rules.Digest(), keys)
 	r.status.Store(status)
 }
 

@@ -32,7 +32,7 @@ type minted struct {
 var errToken = errors.New("the token can't be made")
 
 // mint makes and signs a token.
-func (b *Broker) mint(key *signingKey, p profile, subject *ctb.Token, d *rules.Decision) (*minted, error) {
+func (b *Broker) mint(key *signer, p profile, subject *ctb.Token, d *rules.Decision) (*minted, error) {
 	now := b.config.wall()
 	if !key.maySign(now) {
 		return nil, errNoKey
@@ -56,7 +56,7 @@ func (b *Broker) mint(key *signingKey, p profile, subject *ctb.Token, d *rules.D
 		return nil, err
 	}
 	var err error
-	m.token, err = jose.Sign(jose.Header{Algorithm: key.algorithm, KeyID: key.id, Type: typ}, c.json, key.signer)
+	m.token, err = jose.Sign(jose.Header{Algorithm: key.algorithm, KeyID: key.id, Type: typ}, c.json, key.private)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errToken, err)
 	}

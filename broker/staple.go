@@ -28,7 +28,6 @@ const (
 // signed by the hardware's maker.
 type staple struct {
 	config  *Config
-	quoter  attest.Quoter
 	changed func(platform string, collateral []byte) // nil collateral: there is none
 
 	evidence atomic.Pointer[attest.Evidence] // the newest
@@ -50,24 +49,18 @@ type stapleState struct {
 	since    time.Time // so it has been: with or without data, with or without trouble
 }
 
-func newStaple(c Config, changed func(platform string, collateral []byte)) *staple {
-	s := &staple{config: &c, quoter: c.Quoter, changed: changed}
+func newStaple(c *Config, changed func(platform string, collateral []byte)) *staple {
+	s := &staple{config: c, changed: changed}
 	s.state.Store(&stapleState{since: c.wall(), awaited: c.Collateral != nil})
 	return s
 }
 
-// Quote implements [attest.Quoter]. What comes beside a quote does not go into the
-// certificates, so it is noted here.
-func (s *staple) Quote(ctx context.Context, data [64]byte) (*attest.Evidence, error) {
-	e, err := s.quoter.Quote(ctx, data)
-	if err != nil {
-		return nil, err
-	}
+// note is told of all evidence for keys. What comes beside a quote does not go into certificates.
+func (s *staple) note(e *attest.Evidence) {
 	s.evidence.Store(e)
 	if s.config.Collateral == nil {
 		s.brought(e)
 	}
-	return e, nil
 }
 
 // brought takes the collateral that came with evidence, where there is no source.
@@ -91,18 +84,16 @@ func (s *staple) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		due := s.advance(ctx)
 		// A minute at most: a clock that was set forward is noticed soon.
-		timer := time.NewTimer(min(max(due.Sub(s.config.wall()), 10*time.Millisecond), time.Minute))
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
+		pause(ctx, min(max(due.Sub(s.config.wall()), 10*time.Millisecond), time.Minute), nil)
 	}
 }
 
 // advance asks the source if it is time, drops what has ended, and tells when to come back.
 func (s *staple) advance(ctx context.Context) time.Time {
 	now := s.config.wall()
+	if s.evidence.Load() == nil {
+		return now.Add(time.Second) // there is nothing to ask for yet
+	}
 	late := s.askAt.Sub(now) > collateralEvery // from before the clock was set
 	if !now.Before(s.askAt) || late || s.state.Load().ended(now) {
 		s.refresh(ctx)

@@ -221,7 +221,7 @@ func TestStapleAsksInTime(t *testing.T) {
 			}
 			return []byte(`{"n":1}`), began.Add(15 * time.Minute), nil
 		}}.withDefaults()
-		s := newStaple(c, func(string, []byte) {})
+		s := newStaple(&c, func(string, []byte) {})
 		s.evidence.Store(&attest.Evidence{Platform: "dcap"})
 		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 		defer cancel()
