@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 )
 
 // auditFile is where the audit goes: a file that can be opened again under its
@@ -21,7 +22,7 @@ type auditFile struct {
 // openAudit opens the audit's file for appending, for the owner alone: it names people.
 func (c *config) openAudit(stdout io.Writer) (*auditFile, error) {
 	a := &auditFile{path: c.Audit.File, other: stdout}
-	return a, a.reopen()
+	return a, a.open(0)
 }
 
 // Write writes to the file that is open. It is called by one goroutine at a time.
@@ -39,12 +40,15 @@ func (a *auditFile) Write(p []byte) (int, error) {
 	}
 }
 
-// reopen opens the file anew under its name. If that fails, the one that is open stays.
-func (a *auditFile) reopen() error {
+// reopen opens the file anew under its name. If that fails, the one that is open stays. It
+// does not wait: a pipe that nobody reads is an error (at the start its reader is waited for).
+func (a *auditFile) reopen() error { return a.open(syscall.O_NONBLOCK) }
+
+func (a *auditFile) open(flags int) error {
 	if a.path == "" {
 		return nil
 	}
-	f, err := os.OpenFile(a.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(a.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY|flags, 0o600)
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
@@ -75,9 +79,12 @@ func (c *config) checkAudit() error {
 	if c.Audit.File == "" {
 		return nil
 	}
-	f, err := os.OpenFile(c.Audit.File, os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(c.Audit.File, os.O_APPEND|os.O_WRONLY|syscall.O_NONBLOCK, 0)
 	if err == nil {
 		return f.Close()
+	}
+	if errors.Is(err, syscall.ENXIO) {
+		return nil // a pipe, whose reader the start waits for
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return c.file.Fault("audit.file", "%w", err)

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,10 +25,14 @@ func explain(w io.Writer, c *config, set *rules.Set) error {
 	}
 	say("issuer", "%s", c.Issuer)
 	say("listen", "%s, %s", c.Listen, tlsWords(c))
+	if c.Admin.Listen != "" {
+		say("admin", "%s, plain HTTP: /healthz and /readyz alone", c.Admin.Listen)
+	}
 	say("hardware", "%s", teeWords(c))
 	say("signing", "%s, a new key every %v, announced 2 minutes before its first use", algorithm(c), rotation(c))
 	say("collateral", "%s", collateralWords(c))
 	say("profile", "%s", profileWords(c))
+	say("state", "%s", stateWords(c))
 	say("audit", "%s; no record, no token", auditWords(c))
 	say("limits", "%d connections, %d bytes of headers, %v for a request", c.Limits.Connections, c.Limits.HeaderBytes, time.Duration(c.Limits.RequestTime))
 	say("rules", "%d, %s", set.Len(), set.DigestString())
@@ -52,6 +60,14 @@ func (c *config) checkFiles() error {
 			return err
 		}
 	}
+	if c.TLS.ACME != nil {
+		if _, err := c.TLS.ACME.client(); err != nil {
+			return c.file.Fault("tls.acme.ca_path", "%w", err)
+		}
+	}
+	if err := c.checkState(); err != nil {
+		return err
+	}
 	if c.Simulated.SeedFile != "" {
 		if seed, err := fetch.File(c.Simulated.SeedFile, maxSeed); err != nil {
 			return c.file.Fault("simulated.seed_file", "%w", err)
@@ -63,6 +79,33 @@ func (c *config) checkFiles() error {
 		return err
 	}
 	return c.checkAudit()
+}
+
+// checkState tells whether the directory is there or could be made, and makes none.
+func (c *config) checkState() error {
+	if c.State == "" {
+		return nil
+	}
+	info, err := os.Stat(c.State)
+	switch {
+	case err == nil && !info.IsDir():
+		return c.file.Fault("state_dir", "%s is no directory", c.State)
+	case err == nil:
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return c.file.Fault("state_dir", "%w", err)
+	}
+	if info, err := os.Stat(filepath.Dir(c.State)); err != nil || !info.IsDir() {
+		return c.file.Fault("state_dir", "there is no directory %s to make it in", filepath.Dir(c.State))
+	}
+	return nil
+}
+
+func stateWords(c *config) string {
+	if c.State != "" {
+		return "attested public keys, in " + c.State
+	}
+	return "none is kept"
 }
 
 func algorithm(c *config) string {
@@ -86,7 +129,12 @@ func tlsWords(c *config) string {
 	if c.TLS.Key != "" {
 		return "TLS with the key in " + c.TLS.Key
 	}
-	return "TLS with an attested key that is made inside"
+	const inside = "TLS with an attested key that is made inside"
+	if a := c.TLS.ACME; a != nil {
+		return fmt.Sprintf("%s, and beside it a certificate of the CA at %s for %s, of a key that is made inside and attested too",
+			inside, fetch.Redact(a.Directory), strings.Join(c.certified(), ", "))
+	}
+	return inside
 }
 
 func profileWords(c *config) string {
@@ -107,7 +155,11 @@ func auditWords(c *config) string {
 func warnings(c *config) []string {
 	var all []string
 	if c.TLS.Key != "" {
-		all = append(all, "tls.key comes from the host, who can then read every id token on its way; without it a key is made inside")
+		all = append(all, "tls.key comes from the host, who can then read every id token on its way; without it a key is made inside. "+
+			"It has no evidence: clients with a policy refuse this broker")
+	}
+	if c.State == "" {
+		all = append(all, "state_dir: there is none: after a restart, the tokens that were signed before can't be verified any more")
 	}
 	if c.Rules == "" {
 		all = append(all, "rules_encrypted: this form has no integrity: who can write the file can change the rules, and the key hides nothing from who knows a part of them")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -9,7 +10,7 @@ import (
 	"time"
 
 	"github.com/confidential-token-broker/ctb/attest"
-	"github.com/confidential-token-broker/ctb/attest/dcap"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
 	"github.com/confidential-token-broker/ctb/internal/watch"
 )
@@ -19,12 +20,40 @@ import (
 // checkers verify it once more, and believe nobody but the hardware's maker.
 type staple struct {
 	source evidence.Source
-	root   *x509.Certificate // of the evidence; nil means Intel's
+	root   *x509.Certificate // of the evidence; nil means the hardware maker's
 	log    *slog.Logger
 
 	open *evidence.Collateral
 	seen []watch.Content // the files that it was opened with
 	told string          // what was logged of the platform last
+}
+
+// maker is what is particular to the collateral of one hardware maker.
+type maker interface {
+	// collateral returns what verifies the evidence, itself verified, about its platform and valid now, and
+	// until when it is. An error beside it tells why there is no better.
+	collateral(ctx context.Context, open *evidence.Collateral, e *attest.Evidence) (data []byte, until time.Time, err error)
+	// view is how checkers see the evidence by its collateral.
+	view(ctx context.Context, e *attest.Evidence) finding
+}
+
+// finding is a line of the log.
+type finding struct {
+	level slog.Level
+	text  string
+	facts []any
+}
+
+// makerOf chooses by the platform that made the evidence.
+func (s *staple) makerOf(platform string) (maker, error) {
+	switch platform {
+	case tee.DCAP:
+		return intel{s.root}, nil
+	case tee.SNP:
+		return amd{s.root}, nil
+	}
+	// Of Nitro there is none: a document has all that it is verified by.
+	return nil, fmt.Errorf("got evidence of %q: there is no source of collateral for it", platform)
 }
 
 // newStaple reads the files that the configuration names, and asks nobody yet.
@@ -41,67 +70,26 @@ func newStaple(c *config, root *x509.Certificate, log *slog.Logger) (*staple, er
 // collateral is for broker.Config, which asks from one goroutine.
 func (s *staple) collateral(ctx context.Context, e *attest.Evidence) ([]byte, time.Time, error) {
 	s.reopen()
-	platform, err := platformOf(e)
+	m, err := s.makerOf(e.Platform)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	c, err := s.open.Collateral(ctx, platform)
-	if err != nil {
+	data, until, err := m.collateral(ctx, s.open, e)
+	if data == nil {
 		return nil, time.Time{}, err
 	}
-	judged, err := (&dcap.Verifier{Root: s.root}).Inspect(c, time.Now())
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	if judged.Platform != platform {
-		return nil, time.Time{}, fmt.Errorf("got collateral of %v, want that of %v, where this broker runs", judged.Platform, platform)
-	}
-	data := c.Marshal()
-	s.tell(ctx, &attest.Evidence{Platform: e.Platform, Quote: e.Quote, Collateral: data})
-	return data, judged.Window.NotAfter, s.open.Err()
+	s.tell(m.view(ctx, &attest.Evidence{Platform: e.Platform, Quote: e.Quote, Collateral: data}))
+	return data, until, cmp.Or(err, s.open.Err())
 }
 
 // tell logs how checkers see this platform by the collateral, once and whenever that
 // changes, so that its operator learns of a weakness when they do. What they see is served
 // whether it is welcome or not.
-func (s *staple) tell(ctx context.Context, e *attest.Evidence) {
-	report, err := (&dcap.Verifier{Root: s.root}).Verify(ctx, e, time.Now())
-	if err != nil {
-		s.once(slog.LevelError, "no checker takes the evidence of this platform for genuine", "err", err.Error())
-		return
-	}
-	tcb := []any{"status", string(report.TCB.Status), "advisories", append([]string{}, report.TCB.Advisories...), "evaluation_number", report.TCB.EvaluationNumber}
-	report.Simulated = false // which is warned of at the start
-	refused := attest.DefaultRefusals(report)
-	if len(refused) == 0 {
-		s.once(slog.LevelInfo, "checkers accept this platform", tcb...)
-		return
-	}
-	var reasons []string
-	for _, r := range refused {
-		reasons = append(reasons, r.String())
-	}
-	s.once(slog.LevelWarn, "checkers refuse this platform, unless their policy says otherwise",
-		append(tcb, "reasons", reasons, "remedies", report.TCB.Remedies)...)
-}
-
-func (s *staple) once(level slog.Level, finding string, facts ...any) {
-	if now := fmt.Sprint(finding, facts); now != s.told {
+func (s *staple) tell(f finding) {
+	if now := fmt.Sprint(f.text, f.facts); now != s.told {
 		s.told = now
-		s.log.Log(context.Background(), level, finding, facts...)
+		s.log.Log(context.Background(), f.level, f.text, f.facts...)
 	}
-}
-
-// platformOf is what collateral for the evidence is asked by.
-func platformOf(e *attest.Evidence) (dcap.Platform, error) {
-	if e.Platform != "dcap" {
-		return dcap.Platform{}, fmt.Errorf("got evidence of %q: there is no source of collateral for it", e.Platform)
-	}
-	quote, err := dcap.ParseQuote(e.Quote)
-	if err != nil {
-		return dcap.Platform{}, err
-	}
-	return quote.Platform()
 }
 
 // look is what is in the source's files now.
@@ -121,6 +109,10 @@ func (s *staple) reopen() {
 		return
 	}
 	s.seen = now
+	if slices.Contains(now, watch.Content{}) {
+		s.log.Warn("a file of the collateral's source is absent or no regular file any more; what was read last is kept")
+		return // to read a pipe would wait for who writes it
+	}
 	open, err := s.source.Open(s.root)
 	if err != nil {
 		s.log.Warn("the files of the collateral's source have changed and can't be used; what was read last is kept", "err", err)
@@ -145,5 +137,5 @@ func collateralWords(c *config) string {
 	if c.Collateral.Empty() {
 		return "what comes with the evidence is served beside it; where nothing does, checkers need a way to the hardware's maker, or files"
 	}
-	return "that of " + c.Collateral.String() + ", is served beside the evidence"
+	return "from " + c.Collateral.String() + "; served beside the evidence"
 }

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/confidential-token-broker/ctb"
 	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/attest/simulated"
@@ -263,15 +262,7 @@ func visit(t *testing.T, c attest.Config, idToken string) (page string, err erro
 	if err != nil {
 		return "", err
 	}
-	keys, err := attest.NewKeySet(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := ctb.NewVerifier(ctb.Config{Issuer: c.Policy.Issuer, Audience: "api", Keys: keys})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := v.Verify(t.Context(), answer.AccessToken); err != nil {
+	if err := verifies(t, c, answer.AccessToken); err != nil {
 		return "", err
 	}
 	return get(t, web, c.URL+"/readyz"), nil

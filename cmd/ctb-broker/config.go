@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"time"
+
+	"golang.org/x/crypto/acme"
 
 	"github.com/confidential-token-broker/ctb/broker"
 	"github.com/confidential-token-broker/ctb/cmd/internal/configfile"
@@ -14,14 +17,16 @@ import (
 
 // config is the configuration file. deploy/broker.example.yaml explains each key.
 type config struct {
-	Issuer  string   `yaml:"issuer"`
-	Listen  string   `yaml:"listen"`
-	TEE     string   `yaml:"tee"`
-	Signing signing  `yaml:"signing" null:"absent"`
-	Rules   string   `yaml:"rules"`
-	TLS     tlsFiles `yaml:"tls" null:"absent"`
-	Audit   audit    `yaml:"audit" null:"absent"`
-	Limits  limits   `yaml:"limits" null:"absent"`
+	Issuer  string  `yaml:"issuer"`
+	Listen  string  `yaml:"listen"`
+	TEE     string  `yaml:"tee"`
+	Signing signing `yaml:"signing" null:"absent"`
+	Rules   string  `yaml:"rules"`
+	State   string  `yaml:"state_dir"` // empty: what was signed before a restart can't be verified after it
+	TLS     tlsKeys `yaml:"tls" null:"absent"`
+	Audit   audit   `yaml:"audit" null:"absent"`
+	Limits  limits  `yaml:"limits" null:"absent"`
+	Admin   admin   `yaml:"admin" null:"absent"`
 
 	Collateral evidence.Source `yaml:"collateral" null:"absent"`
 
@@ -37,15 +42,22 @@ type signing struct {
 	RotateEvery duration `yaml:"rotate_every"`
 }
 
-// tlsFiles replace the key that is made inside. Names are for the key that is.
-type tlsFiles struct {
-	Certificate string   `yaml:"certificate"`
-	Key         string   `yaml:"key"`
-	Names       []string `yaml:"names"`
+// tlsKeys are those by which clients know the broker: one that is made inside and attested, with these
+// names, and beside it one of a public CA, or in its place one of a file.
+type tlsKeys struct {
+	Certificate string       `yaml:"certificate"`
+	Key         string       `yaml:"key"`
+	Names       []string     `yaml:"names"`
+	ACME        *certificate `yaml:"acme" null:"absent"` // nil: no public CA is asked
 }
 
 type audit struct {
 	File string `yaml:"file"` // empty: standard output
+}
+
+// admin is a listener for whoever starts and stops the broker.
+type admin struct {
+	Listen string `yaml:"listen"` // empty: there is none
 }
 
 type limits struct {
@@ -95,6 +107,7 @@ const (
 	defaultConnections = 4096
 	defaultHeaderBytes = 16 << 10
 	defaultRequestTime = 15 * time.Second
+	minHeaderBytes     = 4 << 10
 
 	compatibilityOriginal = "original"
 )
@@ -111,10 +124,13 @@ func loadConfig(path string) (*config, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	file.Resolve(&c.Rules, &c.TLS.Certificate, &c.TLS.Key, &c.Audit.File,
+	file.Resolve(&c.Rules, &c.State, &c.TLS.Certificate, &c.TLS.Key, &c.Audit.File,
 		&c.EncryptedRules.File, &c.EncryptedRules.KeyFile, &c.EncryptedRules.IVFile,
 		&c.Simulated.Directory, &c.Simulated.SeedFile)
 	file.Resolve(c.Collateral.Paths()...)
+	if c.TLS.ACME != nil {
+		file.Resolve(&c.TLS.ACME.CA)
+	}
 	return c, nil
 }
 
@@ -124,6 +140,9 @@ func (c *config) setDefaults() {
 	setDefault(&c.Limits.Connections, defaultConnections)
 	setDefault(&c.Limits.HeaderBytes, defaultHeaderBytes)
 	setDefault(&c.Limits.RequestTime, duration(defaultRequestTime))
+	if c.TLS.ACME != nil {
+		setDefault(&c.TLS.ACME.Directory, acme.LetsEncryptURL)
+	}
 }
 
 func setDefault[T comparable](v *T, to T) {
@@ -144,16 +163,18 @@ func (c *config) check() error {
 	if c.Compatibility != "" && c.Compatibility != compatibilityOriginal {
 		return c.file.Fault("compatibility", "got %q, want %s or nothing", c.Compatibility, compatibilityOriginal)
 	}
-	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
-		return c.file.Fault("tls", "certificate and key belong together; without them a key is made inside")
+	if c.Admin.Listen != "" {
+		if _, _, err := net.SplitHostPort(c.Admin.Listen); err != nil {
+			return c.file.Fault("admin.listen", "got %q, want an address and a port such as 127.0.0.1:8081", c.Admin.Listen)
+		}
 	}
-	if c.TLS.Key != "" && len(c.TLS.Names) > 0 {
-		return c.file.Fault("tls.names", "names are of the key that is made inside; the certificate file has its own")
+	if err := c.checkTLS(); err != nil {
+		return err
 	}
 	if n := c.Limits.Connections; n < 1 || n > 1_000_000 {
 		return c.file.Fault("limits.connections", "got %d, want 1 to 1000000", n)
 	}
-	if n := c.Limits.HeaderBytes; n < 4<<10 || n > 1<<20 {
+	if n := c.Limits.HeaderBytes; n < minHeaderBytes || n > 1<<20 {
 		return c.file.Fault("limits.header_bytes", "got %d, want 4096 to 1048576", n)
 	}
 	if t := time.Duration(c.Limits.RequestTime); t < time.Second || t > 5*time.Minute {
@@ -167,6 +188,26 @@ func (c *config) check() error {
 		return err
 	}
 	return c.checkRules()
+}
+
+// checkTLS finds what does not go together. What is in the files is not its question.
+func (c *config) checkTLS() error {
+	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
+		return c.file.Fault("tls", "certificate and key belong together; without them a key is made inside")
+	}
+	if c.TLS.Key != "" && len(c.TLS.Names) > 0 {
+		return c.file.Fault("tls.names", "names are of the key that is made inside; the certificate file has its own")
+	}
+	if c.TLS.ACME == nil {
+		return nil
+	}
+	if c.TLS.Key != "" {
+		return c.file.Fault("tls.acme", "there are certificate and key already; want one of the two")
+	}
+	if key, err := c.TLS.ACME.check(c.certified()); err != nil {
+		return c.file.Fault(cmp.Or(key, "tls.acme"), "%w", err)
+	}
+	return nil
 }
 
 // checkBroker asks package broker, and says in which key of the file the fault is.

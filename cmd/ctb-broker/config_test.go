@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/crypto/acme"
 )
 
 // withSimulated lets this test binary read configurations of the development build.
@@ -51,9 +53,9 @@ func TestExampleShowsKeysThatExist(t *testing.T) {
 	}
 	for _, swap := range []string{
 		"  # certificate: tls.pem ->  certificate: tls.pem", "  # key: tls-key.pem ->  key: tls-key.pem", "  names: ->  # names:",
-		"  # file: /var ->  file: /var", "# compatibility: -> compatibility:", "  alg: ES256 ->  alg: RS256", "rules: rules.example -> # rules: rules.example",
+		"  # file: /var ->  file: /var", "  # listen: ->  listen: ", "# compatibility: -> compatibility:", "  alg: ES256 ->  alg: RS256", "rules: rules.example -> # rules: rules.example",
 		"# rules_encrypted: -> rules_encrypted:", "#   file: ->   file:", "#   key_env: ->   key_env:", "#   iv_env: ->   iv_env:", "#   zero_key: ->   zero_key:",
-		"  # seed_file: ->  seed_file:", "  # pcs: ->  pcs:", "  # update: ->  update:", "  # api_key_file: ->  api_key_file:", "  # ca_path: ->  ca_path:",
+		"  # seed_file: ->  seed_file:", "  # pcs: ->  pcs:", "  # kds: ->  kds:", "  # update: ->  update:", "  # api_key_file: ->  api_key_file:", "  # ca_path: ->  ca_path:",
 		"  # cache: ->  cache:", "  # file: collateral ->  file: collateral",
 	} {
 		from, to, _ := strings.Cut(swap, " -> ")
@@ -67,8 +69,32 @@ func TestExampleShowsKeysThatExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.TLS.Key == "" || c.Audit.File == "" || c.EncryptedRules.KeyEnv == "" || c.Simulated.SeedFile == "" || len(warnings(c)) != 3 ||
-		c.Collateral.PCS != "intel" || c.Collateral.Update != "standard" || !filepath.IsAbs(c.Collateral.File) || c.Collateral.Cache != "/var/cache/ctb" {
+		c.State == "" || c.Admin.Listen != "127.0.0.1:8081" ||
+		c.Collateral.PCS != "intel" || c.Collateral.KDS != "amd" || c.Collateral.Update != "standard" || !filepath.IsAbs(c.Collateral.File) || c.Collateral.Cache != "/var/cache/ctb" {
 		t.Errorf("got %+v, warnings %q", c, warnings(c))
+	}
+}
+
+// TestExampleShowsACME: it can't stand beside the files, which the test before has.
+func TestExampleShowsACME(t *testing.T) {
+	withSimulated(t)
+	text, err := os.ReadFile("../../deploy/broker.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{" acme:", "   accept_terms:", "   directory:", "   contact:", "   ca_path: acme-ca"} {
+		if !strings.Contains(string(text), "  #"+key) {
+			t.Fatalf("the example has no %q", key)
+		}
+		text = []byte(strings.Replace(string(text), "  #"+key, " "+key, 1))
+	}
+	c, err := loadConfig(write(t, "broker.yaml", string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := certificate{Directory: acme.LetsEncryptURL, Contact: "ops@example.com", CA: filepath.Join(filepath.Dir(c.Rules), "acme-ca.pem"), AcceptTerms: true}
+	if *c.TLS.ACME != want || strings.Join(c.certified(), " ") != "broker.example.com sts.example.com" {
+		t.Errorf("got %+v for %q, want %+v", *c.TLS.ACME, c.certified(), want)
 	}
 }
 
@@ -96,9 +122,19 @@ func TestConfigFaultsHaveTheirPlace(t *testing.T) {
 		"a port alone":           {goodConfig + "listen: \"8443\"\n", ":4:9: listen: got \"8443\""},
 		"a duration without":     {goodConfig + "signing:\n  rotate_every: 24\n", "want a duration such as 24h"},
 		"an unknown tee":         {strings.Replace(goodConfig, "simulated", "trustzone", 1), ":3:6: tee: got \"trustzone\", want one of auto"},
-		"a tee of another build": {strings.Replace(goodConfig, "simulated", "tdx", 1), ":3:6: tee: this build cannot get evidence from \"tdx\""},
+		"a seed for another tee": {strings.Replace(goodConfig, "simulated", "tdx", 1) + "simulated: {seed_file: s}\n", ":4:12: simulated: it is for tee: simulated alone"},
 		"another compatibility":  {goodConfig + "compatibility: dex\n", ":4:16: compatibility: got \"dex\""},
 		"a certificate alone":    {goodConfig + "tls: {certificate: a.pem}\n", "tls: certificate and key belong together"},
+		"acme beside files":      {goodConfig + "tls: {certificate: a.pem, key: b.pem, acme: {accept_terms: true}}\n", ":4:45: tls.acme: there are certificate and key already"},
+		"terms not accepted":     {goodConfig + "tls:\n  acme: {contact: ops@example.com}\n", ":5:9: tls.acme.accept_terms: want true"},
+		"terms refused":          {goodConfig + "tls:\n  acme:\n    accept_terms: false\n", ":6:19: tls.acme.accept_terms: want true"},
+		"acme at http":           {goodConfig + "tls:\n  acme: {accept_terms: true, directory: \"http://ca.example.com/dir?key=secret\"}\n", "tls.acme.directory: got \"http://ca.example.com/dir\""},
+		"no mail address":        {goodConfig + "tls:\n  acme: {accept_terms: true, contact: \"a@b,c@d\"}\n", "tls.acme.contact: got \"a@b,c@d\""},
+		"acme for an address":    {goodConfig + "tls:\n  names: [192.0.2.1]\n  acme: {accept_terms: true}\n", "tls.acme: 192.0.2.1 is an IP address"},
+		"acme for a wildcard":    {goodConfig + "tls:\n  names: [\"*.example.com\"]\n  acme: {accept_terms: true}\n", "tls.acme: *.example.com is a wildcard"},
+		"acme for a short name":  {goodConfig + "tls:\n  names: [broker]\n  acme: {accept_terms: true}\n", "tls.acme: \"broker\" is no public DNS name"},
+		"an admin port alone":    {goodConfig + "admin: {listen: \"8081\"}\n", ":4:17: admin.listen: got \"8081\""},
+		"an unknown admin key":   {goodConfig + "admin: {port: 1}\n", "unknown field \"port\""},
 		"no connections":         {goodConfig + "limits: {connections: -1}\n", ":4:23: limits.connections: got -1"},
 		"an unknown channel":     {goodConfig + "collateral: {pcs: intel, update: late}\n", ":4:34: collateral.update: got \"late\""},
 		"a cache of nothing":     {goodConfig + "collateral:\n  cache: x\n", ":5:10: collateral.cache: it is about a collateral service"},

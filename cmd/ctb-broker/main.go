@@ -9,7 +9,7 @@
 //
 // Logs go to standard error and the audit, unless it has a file, to standard
 // output, both as JSON lines. SIGHUP and a change of the rule file reload the
-// rules; SIGHUP also opens the audit's file again under its name, after it was moved away; SIGTERM and SIGINT stop the broker, after at most ten seconds for requests under way.
+// rules; SIGHUP also opens the audit's file again under its name, after it was moved away; SIGTERM and SIGINT stop the broker, after at most ten seconds for requests under way, and a second one stops it at once.
 //
 // The exit status is 0 if it was stopped or the configuration is good, 1 if it
 // failed, and 2 if it was called in a wrong way.
@@ -26,6 +26,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/confidential-token-broker/ctb/internal/fetch"
 	"github.com/confidential-token-broker/ctb/internal/watch"
 )
 
@@ -37,6 +38,7 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second one ends the program by itself, whatever it waits for: a pipe, or a disk that hangs
 	os.Exit(run(ctx, hangup, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -79,7 +81,7 @@ func start(ctx context.Context, hangup <-chan os.Signal, path string, check bool
 		return err
 	}
 	seen := watch.Look(c.rulesFile()) // before they are read, so that no change is missed
-	set, err := c.loadRules()
+	set, err := c.loadRules(fetch.File)
 	if err != nil {
 		return err
 	}

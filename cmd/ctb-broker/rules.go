@@ -20,14 +20,18 @@ func (c *config) rulesFile() string {
 	return c.EncryptedRules.File
 }
 
+// readFile reads a file of at most max bytes: fetch.File at the start, when a pipe is waited
+// for, and fetch.RegularFile later, when nothing may wait.
+type readFile func(path string, max int64) ([]byte, error)
+
 // loadRules reads the rules, in whichever form they are kept.
-func (c *config) loadRules() (*rules.Set, error) {
-	text, err := fetch.File(c.rulesFile(), rules.MaxFile)
+func (c *config) loadRules(read readFile) (*rules.Set, error) {
+	text, err := read(c.rulesFile(), rules.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("rules: %w", err)
 	}
 	if c.Rules == "" {
-		if text, err = c.EncryptedRules.decrypt(text); err != nil {
+		if text, err = c.EncryptedRules.decrypt(text, read); err != nil {
 			return nil, fmt.Errorf("rules: %s: %w", c.rulesFile(), err)
 		}
 	}
@@ -38,12 +42,12 @@ func (c *config) loadRules() (*rules.Set, error) {
 	return set, nil
 }
 
-func (e encryptedRules) decrypt(ciphertext []byte) ([]byte, error) {
-	key, err := secret("key", e.KeyFile, e.KeyEnv)
+func (e encryptedRules) decrypt(ciphertext []byte, read readFile) ([]byte, error) {
+	key, err := secret("key", e.KeyFile, e.KeyEnv, read)
 	if err != nil {
 		return nil, err
 	}
-	iv, err := secret("iv", e.IVFile, e.IVEnv)
+	iv, err := secret("iv", e.IVFile, e.IVEnv, read)
 	if err != nil {
 		return nil, err
 	}
@@ -51,11 +55,11 @@ func (e encryptedRules) decrypt(ciphertext []byte) ([]byte, error) {
 }
 
 // secret reads 16 bytes from a file or the environment. Its errors say where, never what.
-func secret(name, file, env string) ([16]byte, error) {
+func secret(name, file, env string, read readFile) ([16]byte, error) {
 	if file == "" {
 		return rules.ParseHexKey(name+" in $"+env, []byte(os.Getenv(env)))
 	}
-	text, err := fetch.File(file, 1024)
+	text, err := read(file, 1024)
 	if err != nil {
 		return [16]byte{}, fmt.Errorf("%s: %w", name, err)
 	}
@@ -98,7 +102,7 @@ func followRules(ctx context.Context, hangup <-chan os.Signal, c *config, seen w
 }
 
 func reload(ctx context.Context, c *config, b *broker.Broker, log *slog.Logger) {
-	set, err := c.loadRules()
+	set, err := c.loadRules(fetch.RegularFile)
 	if err == nil {
 		err = b.SetRules(ctx, set)
 	}

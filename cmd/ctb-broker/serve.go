@@ -50,10 +50,16 @@ func serve(ctx context.Context, hangup <-chan os.Signal, c *config, set *rules.S
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer listener.Close() // again, where the server has done it: no harm
+	probes, err := openProbes(c)
+	if err != nil {
+		return err
+	}
+	defer probes.close()
 	tee, err := newHardware(c)
 	if err != nil {
 		return err
 	}
+	tee.tell(log)
 	auditTo, err := c.openAudit(stdout)
 	if err != nil {
 		return err
@@ -62,25 +68,35 @@ func serve(ctx context.Context, hangup <-chan os.Signal, c *config, set *rules.S
 
 	bc := brokerConfig(c, set)
 	bc.Quoter, bc.Audit, bc.Logger = tee, broker.NewAuditLog(auditTo), log
-	if !c.Collateral.Empty() {
+	if !c.Collateral.Empty() && tee.tee == teeNitro {
+		log.Warn("collateral: evidence of a Nitro Enclave has all that it is verified by; nobody is asked for any")
+	} else if !c.Collateral.Empty() {
 		s, err := newStaple(c, tee.root, log)
 		if err != nil {
 			return err
 		}
 		bc.Collateral = s.collateral
 	}
+	if c.State != "" {
+		if bc.State, err = broker.DirState(c.State); err != nil {
+			return c.file.Fault("state_dir", "%w", err)
+		}
+	}
 	b, err := broker.New(ctx, bc)
 	if err != nil {
 		return err
 	}
-	server, err := newServer(c, b, log)
+	certificates, err := newCertificates(c, b, log)
 	if err != nil {
 		return err
 	}
-	log.Info("the broker serves", "issuer", c.Issuer, "address", listener.Addr().String(), "rules", set.DigestString(), "tee", c.TEE)
+	server := newServer(c, b, certificates, log)
+	log.Info("the broker serves", append([]any{"issuer", c.Issuer, "address", listener.Addr().String(), "rules", set.DigestString(), "tee", tee.tee}, probes.attrs()...)...)
 
 	return together(ctx,
 		b.Run,
+		certificates.run,
+		func(ctx context.Context) error { return probes.serve(ctx, b, log) },
 		func(ctx context.Context) error { return followRules(ctx, hangup, c, seen, b, auditTo, log) },
 		func(context.Context) error {
 			err := server.ServeTLS(bounded.Listener(listener, c.Limits.Connections), "", "")
@@ -124,24 +140,60 @@ func stopServer(ctx context.Context, server *http.Server, log *slog.Logger) erro
 	return nil
 }
 
-func newServer(c *config, b *broker.Broker, log *slog.Logger) (*http.Server, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.TLS.Key != "" {
+// certificates are what a handshake is answered with.
+type certificates struct {
+	file   *tls.Certificate // of the configuration; nil: made here
+	broker *broker.Broker
+	public *public // beside the attested one; nil: none
+}
+
+// newCertificates reads the files, and asks no CA yet.
+func newCertificates(c *config, b *broker.Broker, log *slog.Logger) (*certificates, error) {
+	made := &certificates{broker: b}
+	switch {
+	case c.TLS.Key != "":
 		pair, err := c.loadTLS()
 		if err != nil {
 			return nil, err
 		}
-		t.Certificates = []tls.Certificate{pair}
-	} else {
-		// Made now, so that a broker without evidence for its TLS key does not start.
-		if _, err := b.TLSCertificate(); err != nil {
+		made.file = &pair
+	case c.TLS.ACME != nil:
+		var err error
+		if made.public, err = newPublic(c, b.AttestTLSKey, b.Lists, log); err != nil {
 			return nil, err
 		}
-		t.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return b.TLSCertificate() }
+	}
+	return made, nil
+}
+
+// run keeps the certificate of a public CA at hand, where one is wanted, until ctx ends.
+func (m *certificates) run(ctx context.Context) error {
+	if m.public == nil {
+		return nil
+	}
+	return m.public.run(ctx)
+}
+
+// choose is for tls.Config.GetCertificate.
+func (m *certificates) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	switch {
+	case m.file != nil:
+		return m.file, nil
+	case m.public != nil:
+		return m.public.choose(hello, m.broker.TLSCertificate)
+	}
+	return m.broker.TLSCertificate()
+}
+
+func newServer(c *config, handler http.Handler, certificates *certificates, log *slog.Logger) *http.Server {
+	t := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificates.choose}
+	if certificates.public != nil {
+		t.NextProtos = []string{"h2", "http/1.1", alpnACME}
+		handler = guard(handler)
 	}
 	within := time.Duration(c.Limits.RequestTime)
 	return &http.Server{
-		Handler:           b,
+		Handler:           handler,
 		TLSConfig:         t,
 		ReadHeaderTimeout: min(headerTime, within),
 		ReadTimeout:       within,
@@ -151,7 +203,7 @@ func newServer(c *config, b *broker.Broker, log *slog.Logger) (*http.Server, err
 		// Each stream takes memory while its body is on the way. The buffers hold a whole body.
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: streams, MaxReceiveBufferPerStream: broker.MaxBody + 1, MaxReceiveBufferPerConnection: 64 << 10},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers' broken handshakes; package broker logs its own panics
-	}, nil
+	}
 }
 
 // loadTLS reads the key pair that replaces the one that is made inside.

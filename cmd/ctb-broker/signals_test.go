@@ -15,6 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/confidential-token-broker/ctb"
+	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/dcap"
+	"github.com/confidential-token-broker/ctb/attest/simulated"
 	"github.com/confidential-token-broker/ctb/exchange"
 )
 
@@ -72,6 +76,37 @@ func TestProgramOutlivesSignals(t *testing.T) {
 				t.Errorf("it ended with %v", err)
 			}
 		})
+	}
+}
+
+// A program that waits for its host, who never does what it waits for, can be stopped all the same.
+func TestSecondSignalEndsTheProgram(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "broker.yaml")
+	if err := syscall.Mkfifo(config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(build(t, "simulated"), "-config", config)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer command.Process.Kill()                       // no harm where it has ended
+	writer, err := os.OpenFile(config, os.O_WRONLY, 0) // returns when the program reads, which takes its signals by then
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	ended := make(chan struct{})
+	go func() { command.Wait(); close(ended) }()
+	late := time.After(time.Minute)
+	for {
+		command.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+			return
+		case <-late:
+			t.Fatal("it does not end")
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 }
 
@@ -170,4 +205,82 @@ func waitFor(t *testing.T, path string) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatalf("there is no %s", path)
+}
+
+// A token that was signed before a restart can be verified after it, by what the state directory kept.
+func TestProgramKeepsItsKeysAcrossRestarts(t *testing.T) {
+	idp, key := startIDP(t)
+	dir := t.TempDir()
+	seed := strings.Repeat("s", minSeed)
+	for name, text := range map[string]string{
+		"seed": seed, "rules.json": rulesFor(idp, "first"),
+		"broker.yaml": "issuer: https://127.0.0.1\nlisten: 127.0.0.1:0\ntee: simulated\nsimulated: {seed_file: seed}\nstate_dir: state\nrules: rules.json\naudit: {file: audit.jsonl}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := build(t, "simulated")
+	p, _ := hardwareOf(t, simulated.Config{Seed: []byte(seed)})
+	checker := attest.Config{Platforms: []attest.Verifier{&dcap.Verifier{Root: p.Root()}}, Policy: &attest.Policy{
+		Builds:        []attest.Build{{TEE: "sgx", Measurements: map[string][]byte{"mrenclave": simulated.DevMRENCLAVE[:]}}},
+		SimulatedRoot: "root.pem", Issuer: "https://127.0.0.1",
+	}}
+	command, _, started := launch(t, program, filepath.Join(dir, "broker.yaml"))
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // self-signed and attested
+	broker := &exchange.Client{URL: "https://" + started.Address + "/token", HTTP: web}
+	answer, err := broker.Exchange(t.Context(), &exchange.Request{SubjectToken: idToken(t, key)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(command.Process.Kill(), waitKilled(command)); err != nil { // it can't tidy up
+		t.Fatal(err)
+	}
+
+	command, log, started := launch(t, program, filepath.Join(dir, "broker.yaml"))
+	checker.URL = "https://" + started.Address
+	if err := verifies(t, checker, answer.AccessToken); err != nil {
+		t.Errorf("after a restart: %v", err)
+	}
+	end(t, command, log)
+
+	// Without the directory it is as the warning says.
+	if err := os.RemoveAll(filepath.Join(dir, "state")); err != nil {
+		t.Fatal(err)
+	}
+	command, log, started = launch(t, program, filepath.Join(dir, "broker.yaml"))
+	checker.URL = "https://" + started.Address
+	if err := verifies(t, checker, answer.AccessToken); err == nil {
+		t.Error("it verifies though the directory is gone: this test shows nothing")
+	}
+	end(t, command, log)
+}
+
+// waitKilled waits for a process that was killed.
+func waitKilled(command *exec.Cmd) error {
+	var exit *exec.ExitError
+	if err := command.Wait(); !errors.As(err, &exit) {
+		return err
+	}
+	return nil
+}
+
+// verifies asks a checker of the keys at the address about a token.
+func verifies(t *testing.T, c attest.Config, token string) error {
+	t.Helper()
+	trust, err := attest.TLSConfig(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Client = &http.Client{Transport: &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}}
+	keys, err := attest.NewKeySet(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := ctb.NewVerifier(ctb.Config{Issuer: c.Policy.Issuer, Audience: "api", Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = v.Verify(t.Context(), token)
+	return err
 }

@@ -28,7 +28,7 @@ func newSimulated(c *config) (*hardware, error) {
 	if err != nil {
 		return nil, err
 	}
-	simulation := &hardware{p, p.Root()}
+	simulation := &hardware{Quoter: p, root: p.Root(), tee: teeSimulated, what: "simulated hardware"}
 	if c.Simulated.Directory == "" {
 		return simulation, nil
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"log/slog"
 
 	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
@@ -23,10 +22,10 @@ func (l *collateralLog) tell(log *slog.Logger, source *evidence.Collateral) {
 	now := ""
 	for _, e := range known {
 		if e.Err != nil {
-			now += fmt.Sprintf("%v ", e.Platform)
+			now += e.Platform + " "
 		}
 		if e.DiskErr != nil {
-			now += fmt.Sprintf("%v on disk ", e.Platform)
+			now += e.Platform + " on disk "
 		}
 	}
 	if now == l.told {

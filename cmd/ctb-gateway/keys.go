@@ -11,6 +11,7 @@ import (
 	"github.com/confidential-token-broker/ctb/cmd/ctb-gateway/internal/config"
 	"github.com/confidential-token-broker/ctb/cmd/ctb-gateway/internal/live"
 	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
+	"github.com/confidential-token-broker/ctb/cmd/internal/platforms"
 	"github.com/confidential-token-broker/ctb/gateway/credential"
 	"github.com/confidential-token-broker/ctb/internal/fetch"
 	"github.com/confidential-token-broker/ctb/internal/jose"
@@ -138,7 +139,7 @@ func attestedKeys(i config.Issuer, fault func(string, error) error) (*attest.Key
 	if err != nil {
 		return nil, nil, fault("broker.collateral", err)
 	}
-	conf := attest.Config{URL: i.Broker.URL, Policy: policy, Platforms: evidence.Platforms(root, collateral.Source())}
+	conf := attest.Config{URL: i.Broker.URL, Policy: policy, Platforms: platforms.All(root, collateral)}
 	if i.Broker.TLS == config.AttestedTLS {
 		conf.Client, err = attestedClient(conf)
 	} else {

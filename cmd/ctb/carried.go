@@ -4,13 +4,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/confidential-token-broker/ctb/attest"
-	"github.com/confidential-token-broker/ctb/attest/dcap"
 )
 
 // otherScheme says what the certificate has where it lacks evidence by the scheme asked for, or "".
@@ -25,12 +24,18 @@ func otherScheme(cert *x509.Certificate, scheme string) string {
 // errNoEvidence is what package attest says by an extension's number.
 var errNoEvidence = errors.New("the certificate carries no evidence that its key lives in a TEE")
 
-// oidDICE is the extension of DICE's conceptual message wrapper (TCG DICE Attestation Architecture).
-var oidDICE = asn1.ObjectIdentifier{2, 23, 133, 5, 4, 9}
+// The extensions of the scheme dice: of DICE's conceptual message wrapper (TCG DICE Attestation Architecture), for
+// Intel's quotes, and of the RATS one (RFC 9999), for all others.
+var (
+	oidDICE = asn1.ObjectIdentifier{2, 23, 133, 5, 4, 9}
+	oidCMW  = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 35}
+)
 
 // carriesNothing tells whether a certificate has evidence by no scheme at all, good or bad.
 func carriesNothing(cert *x509.Certificate) bool {
-	return !slices.ContainsFunc(cert.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidDICE) || e.Id.Equal(oidOriginal) })
+	return !slices.ContainsFunc(cert.Extensions, func(e pkix.Extension) bool {
+		return e.Id.Equal(oidDICE) || e.Id.Equal(oidCMW) || e.Id.Equal(oidOriginal)
+	})
 }
 
 // plainly says so in words where a certificate carries nothing.
@@ -52,35 +57,26 @@ type claimsJSON struct {
 	MRTD      string `json:"mrtd,omitempty"`
 	Debug     bool   `json:"debug"`
 	FMSPC     string `json:"fmspc,omitempty"`
-}
 
-// claims reads a quote without believing it. It returns nil if it can't be read.
-func claims(quote []byte) *claimsJSON {
-	q, err := dcap.ParseQuote(quote)
-	if err != nil {
-		return nil
-	}
-	c := &claimsJSON{TEE: q.TEE()}
-	if e := q.Enclave; e != nil {
-		c.Debug, c.MRENCLAVE, c.MRSIGNER = e.Debug(), hex.EncodeToString(e.MRENCLAVE[:]), hex.EncodeToString(e.MRSIGNER[:])
-	}
-	if d := q.TD; d != nil {
-		c.Debug, c.MRTD = d.Debug(), hex.EncodeToString(d.MRTD[:])
-	}
-	if p, err := q.Platform(); err == nil {
-		c.FMSPC = hex.EncodeToString(p.FMSPC[:])
-	}
-	return c
+	Measurement string `json:"measurement,omitempty"` // SEV-SNP
+	Product     string `json:"product,omitempty"`
+	ChipID      string `json:"chip_id,omitempty"`
+
+	ModuleID string `json:"module_id,omitempty"` // Nitro
+	PCR0     string `json:"pcr0,omitempty"`
+
+	made time.Time // Nitro: when, by its own word
 }
 
 // oidOriginal is the extension of the original broker's certificates, whose value is a raw quote.
 var oidOriginal = asn1.ObjectIdentifier{1, 2, 840, 113741, 1, 13, 1}
 
-// quoteIn returns the quote that the original broker's scheme puts in a certificate, or nil.
-func quoteIn(cert *x509.Certificate) []byte {
+// evidenceIn returns the evidence that the original broker's scheme puts in a certificate as it is, or nil.
+func evidenceIn(cert *x509.Certificate) *attest.Evidence {
 	for _, e := range cert.Extensions {
-		if e.Id.Equal(oidOriginal) && isQuote(e.Value) {
-			return e.Value
+		if e.Id.Equal(oidOriginal) {
+			e, _ := rawEvidence(e.Value) // what begins like evidence and is not says nothing
+			return e
 		}
 	}
 	return nil

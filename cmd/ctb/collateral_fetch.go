@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -13,19 +12,24 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/attest/dcap"
+	"github.com/confidential-token-broker/ctb/attest/snp/kds"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 	"github.com/confidential-token-broker/ctb/cmd/ctb/internal/report"
 	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
+	"github.com/confidential-token-broker/ctb/cmd/internal/platforms"
 )
 
-const fetchLong = `Fetch asks a collateral service for what Intel publishes about one family of
-platforms, verifies all of it (chains, revocation lists, signatures, dates), and
-writes it as a file (dcap-qvl's QuoteCollateralV3, JSON) for --collateral and
-for the servers' configurations.
+const fetchLong = `Fetch asks a service for what the hardware's maker publishes about one platform:
+Intel about a family (--pcs), AMD about a chip (--kds). It verifies all of that
+(chains, revocation lists, signatures, dates), and writes it as a JSON file for
+--collateral and for the servers' configurations. Intel's has the form of
+dcap-qvl's QuoteCollateralV3; AMD's has leaf, ca, root and crl, DER in base64.
 
-The platform is that of a quote, a certificate, a key set or a broker's URL; or
---fmspc, --pck-ca and --tee name it. A broker's URL tells the platform alone:
-that the broker runs there is for "ctb inspect" to verify.
+The platform is that of evidence, a certificate, a key set or a broker's URL; of
+Intel's, --fmspc, --pck-ca and --tee name it as well. A broker's URL tells the
+platform alone: that the broker runs there is for "ctb inspect" to verify.
 
 A file that exists is replaced if it is collateral, and not newer than what was
 fetched; --force replaces any. The new file is there whole or not at all, so
@@ -36,6 +40,9 @@ called wrongly.`
 
 const fetchExample = `  # for the evidence of a broker, from Intel
   ctb collateral fetch https://broker.example.com --pcs intel -o collateral.json
+
+  # for the chip that made this report, from AMD
+  ctb collateral fetch report.bin --kds amd -o collateral.json
 
   # for a family of platforms, as the machine's own configuration says
   ctb collateral fetch --fmspc 00606a000000 --pck-ca platform --tee sgx \
@@ -53,7 +60,7 @@ type fetchFlags struct {
 func newCollateralFetch(s streams) *cobra.Command {
 	var f fetchFlags
 	cmd := &cobra.Command{
-		Use:     "fetch [FILE|URL|-] --pcs WHERE",
+		Use:     "fetch [FILE|URL|-] --pcs WHERE|--kds WHERE",
 		Short:   "Fetch collateral, verify it and write it to a file",
 		Long:    fetchLong,
 		Example: fetchExample,
@@ -70,7 +77,7 @@ func newCollateralFetch(s streams) *cobra.Command {
 	flags.Var(text{&f.tee, "TEE"}, "tee", "sgx or tdx")
 	flags.VarP(text{&f.out, "FILE"}, "out", "o", "write here (default the standard output)")
 	flags.BoolVar(&f.force, "force", false, "replace the file whatever it is")
-	flags.Var(text{&f.root, "FILE"}, "root", "for development: a root certificate to trust in the place of Intel's")
+	flags.Var(text{&f.root, "FILE"}, "root", "for development: a root certificate to trust in the place of the hardware makers'")
 	flags.Var(&f.at, "at", "verify at this instant (default now)")
 	completeWords(cmd, "pck-ca", "processor", "platform")
 	completeWords(cmd, "tee", "sgx", "tdx")
@@ -94,24 +101,22 @@ func (f *fetchFlags) args(cmd *cobra.Command, args []string) error {
 	case len(args) == 0:
 		return usagef("name a quote, a certificate, a key set or a broker's URL, or give --fmspc, --pck-ca and --tee", "which platform?")
 	}
-	if f.service.PCS == "" {
-		return usagef("--pcs intel asks Intel itself", "--pcs is missing: which collateral service?")
+	if f.service.PCS == "" && (named || f.service.KDS == "") {
+		return usagef("--pcs intel asks Intel itself, --kds amd AMD (for SEV-SNP)", "--pcs is missing: which collateral service?")
 	}
 	return nil
 }
 
-// whole wants all the flags that name a platform.
-func (f *fetchFlags) whole() error {
-	for _, one := range []struct{ value, flag, hint string }{
-		{f.fmspc, "--fmspc", `12 hex digits, which "ctb inspect" shows of a quote`},
-		{f.pckCA, "--pck-ca", "processor or platform"},
-		{f.tee, "--tee", "sgx or tdx"},
-	} {
-		if one.value == "" {
-			return usagef("want "+one.hint, "%s is missing: a platform is named by --fmspc, --pck-ca and --tee together", one.flag)
-		}
-	}
-	return nil
+// fetched is collateral that was fetched and verified, and what it says of itself.
+type fetched struct {
+	text      []byte
+	platform  string
+	window    attest.Window
+	edition   [2]string // which one it is of those that the maker publishes, after what that is called
+	maker     string
+	simulated bool
+	// replaces tells why it is not to replace what a file has: that is about something else, or newer.
+	replaces func(path string, old *evidence.File) error
 }
 
 func collateralFetch(ctx context.Context, s streams, source string, f fetchFlags) error {
@@ -125,94 +130,108 @@ func collateralFetch(ctx context.Context, s streams, source string, f fetchFlags
 	if err := services.addService(f.service, in, root, at); err != nil {
 		return err
 	}
-	p, err := f.named()
-	if source != "" {
-		p, err = platformOf(ctx, in, source, root, at)
-	}
-	if err != nil {
-		return err
-	}
-	c, err := services.Collateral(ctx, p)
-	if err != nil {
-		return fmt.Errorf("collateral of the platform %v: %w", p, err)
-	}
-	// The cache has verified it; once more, for what it says of itself.
-	judged, err := (&dcap.Verifier{Root: root}).Inspect(c, at)
+	got, err := f.fetch(ctx, in, source, services, root, at)
 	if err != nil {
 		return err
 	}
 	if f.out == "" {
-		_, err = s.out.Write(c.Marshal())
-	} else if err = f.replaceable(judged, root, at); err == nil {
-		err = writeFile(f.out, c.Marshal())
+		_, err = s.out.Write(got.text)
+	} else if err = f.replaceable(got); err == nil {
+		err = writeFile(f.out, got.text)
 	}
 	if err != nil {
 		return err
 	}
 	w := s.notes()
 	w.Check(report.Pass, "written", or(f.out, "to the standard output"))
-	w.Row("platform", judged.Platform.String())
-	w.Row("valid", fmt.Sprintf("until %s, %s left", show(judged.Window.NotAfter), left(judged.Window.NotAfter.Sub(at))))
-	w.Row("evaluation", fmt.Sprintf("number %d, issued %s", judged.EvaluationNumber, show(judged.Issued)))
-	if judged.Simulated {
-		w.Check(report.Warn, "simulated", "signed under a development root: it is no word of Intel's")
+	w.Row("platform", got.platform)
+	w.Row("valid", fmt.Sprintf("until %s, %s left", show(got.window.NotAfter), left(got.window.NotAfter.Sub(at))))
+	w.Row(got.edition[0], got.edition[1])
+	if got.simulated {
+		w.Check(report.Warn, "simulated", "signed under a development root: it is no word of "+got.maker+"'s")
 	}
 	return w.Err()
 }
 
-// platformOf returns the one platform that the evidence at source is of. The root vouches for it: a
-// verifier asks for collateral about no other.
-func platformOf(ctx context.Context, in reader, source string, root *x509.Certificate, at time.Time) (p dcap.Platform, err error) {
-	source = keysAt(source)
-	data, err := in.evidence(ctx, source)
-	if err != nil {
-		return p, err
+// fetch asks the service of the platform that the flags name, or the evidence is of.
+func (f *fetchFlags) fetch(ctx context.Context, in reader, source string, services *sources, root *x509.Certificate, at time.Time) (*fetched, error) {
+	if source == "" {
+		p, err := f.named()
+		if err != nil {
+			return nil, err
+		}
+		return services.fetchFamily(ctx, p, root, at)
 	}
-	subject, err := recognise(data)
-	if err != nil {
-		return p, fmt.Errorf("%s: %w", source, err)
-	}
-	var asked asked
-	j := &judge{platforms: evidence.Platforms(root, &asked), sources: new(sources)}
-	findings, err := j.findings(ctx, subject, looking{at: at, evidenceAt: at})
+	intel, amd, brought, err := platformsOf(ctx, in, source, root, at)
 	switch {
 	case err != nil:
-		return p, fmt.Errorf("%s: %w", source, err)
-	case len(asked.platforms) == 0:
-		return p, fmt.Errorf("%s: no platform is known of it: %s", source, strings.Join(findings[0].Reasons, "; "))
-	case len(asked.platforms) > 1:
-		return p, usagef("choose one, by --fmspc, --pck-ca and --tee", "%s: it is of several platforms: %v", source, asked.platforms)
+		return nil, err
+	case amd != nil && len(services.snp.links) == 0:
+		return nil, usagef("--kds amd asks AMD itself", "%s is of SEV-SNP, and --kds is missing: which key distribution service?", source)
+	case amd != nil:
+		return services.fetchChip(ctx, *amd, brought, root, at)
+	case len(services.dcap.links) == 0:
+		return nil, usagef("--pcs intel asks Intel itself", "%s is of Intel's, and --pcs is missing: which collateral service?", source)
 	}
-	return asked.platforms[0], nil
+	return services.fetchFamily(ctx, *intel, root, at)
 }
 
-// asked is a [dcap.Source] that has nothing, and notes what it was asked for.
-type asked struct{ platforms []dcap.Platform }
+// platformsOf returns the one platform that the evidence at source is of, which is of either maker, and what collateral of AMD's
+// the evidence brought. Of Intel's the root vouches for it: a verifier asks for collateral about no other.
+func platformsOf(ctx context.Context, in reader, source string, root *x509.Certificate, at time.Time) (*dcap.Platform, *kds.Platform, *kds.Collateral, error) {
+	source = keysAt(source)
+	j := &judge{sources: new(sources)}
+	subject, err := j.subject(ctx, in, source)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	j.staple = nil                                                // what the broker has is not what is asked for
+	if e := subject.evidence; e != nil && e.Platform == tee.SNP { // who verifies it needs its collateral first
+		p, err := kds.ParsePlatform(e.Quote)
+		brought, absent := kds.ParseCollateral(e.Collateral)
+		if absent == nil {
+			p = p.Of(brought.Leaf)
+		}
+		return nil, &p, brought, err
+	}
+	if e := subject.evidence; e != nil && e.Platform == tee.Nitro {
+		return nil, nil, nil, noneOfNitro(source)
+	}
+	var intel asked[dcap.Platform, dcap.Collateral]
+	var amd asked[kds.Platform, kds.Collateral]
+	j.platforms = platforms.Of(root, &intel, &amd)
+	findings, err := j.findings(ctx, subject, looking{at: at, evidenceAt: at})
+	switch many := len(intel.platforms) + len(amd.platforms); {
+	case err != nil:
+		return nil, nil, nil, fmt.Errorf("%s: %w", source, err)
+	case many > 1:
+		return nil, nil, nil, usagef("choose one: a certificate of it, or --fmspc, --pck-ca and --tee", "%s: it is of several platforms: %v %v", source, intel.platforms, amd.platforms)
+	case len(intel.platforms) == 1:
+		return &intel.platforms[0], nil, nil, nil
+	case len(amd.platforms) == 1:
+		return nil, &amd.platforms[0], nil, nil
+	case findings[0].TEE == tee.NitroEnclave:
+		return nil, nil, nil, noneOfNitro(source)
+	}
+	return nil, nil, nil, fmt.Errorf("%s: no platform is known of it: %s", source, strings.Join(findings[0].Reasons, "; "))
+}
 
-func (a *asked) Collateral(_ context.Context, p dcap.Platform) (*dcap.Collateral, error) {
+func noneOfNitro(source string) error {
+	return fmt.Errorf("%s: the evidence of a Nitro Enclave brings all that it is judged by: there is no collateral", source)
+}
+
+// asked is a source that has nothing, and notes what it was asked for.
+type asked[P comparable, C any] struct{ platforms []P }
+
+func (a *asked[P, C]) Collateral(_ context.Context, p P) (*C, error) {
 	if !slices.Contains(a.platforms, p) {
 		a.platforms = append(a.platforms, p)
 	}
 	return nil, dcap.ErrNoCollateral
 }
 
-// named reads the flags that name a platform.
-func (f *fetchFlags) named() (p dcap.Platform, err error) {
-	raw, err := hex.DecodeString(f.fmspc)
-	if err != nil || len(raw) != len(p.FMSPC) {
-		return p, usagef("such as 00606a000000", "--fmspc: got %q, want 12 hex digits", f.fmspc)
-	}
-	if f.pckCA != "processor" && f.pckCA != "platform" {
-		return p, usagef("", "--pck-ca: got %q, want processor or platform", f.pckCA)
-	}
-	if f.tee != "sgx" && f.tee != "tdx" {
-		return p, usagef("", "--tee: got %q, want sgx or tdx", f.tee)
-	}
-	return dcap.Platform{TEE: f.tee, FMSPC: [6]byte(raw), CA: f.pckCA}, nil
-}
-
 // replaceable refuses to replace a file that is something else, or that knows more.
-func (f *fetchFlags) replaceable(now *dcap.Judged, root *x509.Certificate, at time.Time) error {
+func (f *fetchFlags) replaceable(got *fetched) error {
 	if f.force || !exists(f.out) {
 		return nil
 	}
@@ -223,16 +242,10 @@ func (f *fetchFlags) replaceable(now *dcap.Judged, root *x509.Certificate, at ti
 		}
 		return usagef("name another file, or give --force", "--out: %s exists and is no collateral", f.out)
 	}
-	before, err := (&dcap.Verifier{Root: root}).Inspect(old, at)
-	if err != nil {
-		return nil // it is of no use any more
-	}
-	if before.Platform != now.Platform {
-		return usagef("name another file, or give --force", "--out: %s is about another platform, %v", f.out, before.Platform)
-	}
-	if before.EvaluationNumber > now.EvaluationNumber || before.Issued.After(now.Issued) {
-		return fmt.Errorf("%s is newer than what the service has (evaluation number %d, issued %s; there %d, issued %s), and is not replaced: --force does",
-			f.out, before.EvaluationNumber, show(before.Issued), now.EvaluationNumber, show(now.Issued))
-	}
-	return nil
+	return got.replaces(f.out, old)
+}
+
+// notReplaced says that a file is about another platform than what would replace it.
+func notReplaced(path string, about any) error {
+	return usagef("name another file, or give --force", "--out: %s is about another platform, %v", path, about)
 }

@@ -3,33 +3,29 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/confidential-token-broker/ctb/attest"
-	"github.com/confidential-token-broker/ctb/attest/dcap"
-	"github.com/confidential-token-broker/ctb/attest/tee"
 	"github.com/confidential-token-broker/ctb/cmd/ctb/internal/report"
 )
 
 const showLong = `Show says what a file of collateral is about, who signed each part of it and
-from when to when that holds, and what it says of platforms: the TCB levels that
-Intel knows, from the newest on.
+from when to when that holds, and what it says of platforms: of Intel's the TCB
+levels, from the newest on; of AMD's the chip, and whether it has the revocation
+list.
 
 It reads what a broker serves at /.well-known/attestation as well. All of it is
 verified, as for evidence. Collateral that is genuine, but not at
 this instant (it ended, or has not begun), is shown too.
 
---json writes valid, genuine, reasons[], at, simulated, tee, fmspc, pck_ca,
-pceid, issued, evaluation_number, tcb_evaluation, qe_evaluation, not_before,
-not_after, basis: [{what, signed_by, not_before, not_after}], levels: [{part,
+--json writes valid, genuine, reasons[], at, simulated, tee, (Intel) fmspc,
+pck_ca, pceid, issued, evaluation_number, tcb_evaluation, qe_evaluation,
+not_before, not_after, (AMD) sev_snp: {product, signed_by, chip_id, csp, key,
+crl}, basis: [{what, signed_by, not_before, not_after}], (Intel) levels: [{part,
 status, date, advisories[]}].
 
 Exit codes: 0 valid; 1 not; 2 called wrongly, such as with a file that is
@@ -59,6 +55,7 @@ type shownJSON struct {
 	TCBEvaluation    uint32    `json:"tcb_evaluation,omitempty"`
 	QEEvaluation     uint32    `json:"qe_evaluation,omitempty"`
 	*windowJSON
+	Chip   *chipJSON   `json:"sev_snp,omitempty"`
 	Basis  []basisJSON `json:"basis,omitempty"`
 	Levels []levelJSON `json:"levels,omitempty"`
 
@@ -85,7 +82,7 @@ func newCollateralShow(s streams) *cobra.Command {
 		ValidArgsFunction: completeFiles("json"),
 	}
 	at.register(cmd)
-	cmd.Flags().Var(text{&rootFile, "FILE"}, "root", "for development: a root certificate to trust in the place of Intel's")
+	cmd.Flags().Var(text{&rootFile, "FILE"}, "root", "for development: a root certificate to trust in the place of the hardware makers'")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	completeFlag(cmd, "root", "pem", "der", "crt", "cer")
 	return cmd
@@ -116,28 +113,19 @@ func inspectCollateral(data []byte, root *x509.Certificate, at time.Time) *shown
 	x := &shownJSON{Reasons: []string{}, At: at.UTC().Truncate(time.Second)}
 	c, err := collateralIn(data)
 	if err != nil {
-		x.Reasons = append(x.Reasons, err.Error())
-		return x
+		return x.notValid(err)
 	}
-	v := &dcap.Verifier{Root: root}
-	j, err := v.Inspect(c, at)
-	if err != nil {
-		x.Reasons = append(x.Reasons, err.Error())
-		if errors.Is(err, dcap.ErrUntrustedRoot) && root == nil {
-			x.fix = "if it is of simulated hardware, name its root: --root FILE"
-		}
-		if j, err = v.Inspect(c, begins(c)); err != nil {
-			return x
-		}
-		x.Reasons[0] = or(lapsed(j.Basis, at), x.Reasons[0])
+	if c.SNP != nil {
+		return x.snpFacts(c.SNP, root, at)
 	}
-	x.Genuine, x.Valid = true, len(x.Reasons) == 0
-	x.Simulated, x.TEE, x.FMSPC, x.PCKCA = new(j.Simulated), j.Platform.TEE, hex.EncodeToString(j.Platform.FMSPC[:]), j.Platform.CA
-	x.PCEID, x.Issued = hex.EncodeToString(j.PCEID[:]), j.Issued.UTC()
-	x.EvaluationNumber, x.TCBEvaluation, x.QEEvaluation = j.EvaluationNumber, j.TCBEvaluation, j.QEEvaluation
-	x.windowJSON = new(windowOf(j.Window))
-	x.Basis = basisFacts(j.Basis)
-	x.Levels = knownLevels(c)
+	return x.dcapFacts(c.DCAP, root, at)
+}
+
+// simulatedFix says what may be wrong with collateral below a root that is not the maker's.
+const simulatedFix = "if it is of simulated hardware, name its root: --root FILE"
+
+func (x *shownJSON) notValid(err error) *shownJSON {
+	x.Reasons = append(x.Reasons, err.Error())
 	return x
 }
 
@@ -159,71 +147,6 @@ func lapsed(basis []attest.Basis, at time.Time) string {
 	return ""
 }
 
-// begins is when the last of the signed parts of collateral begins: if all of it is ever valid, then there.
-// It is read without believing it, to ask the verifier about that instant.
-func begins(c *dcap.Collateral) time.Time {
-	var latest time.Time
-	for _, text := range []string{c.TCBInfo, c.QEIdentity} {
-		var doc struct {
-			IssueDate time.Time `json:"issueDate"`
-		}
-		if json.Unmarshal([]byte(text), &doc) == nil && doc.IssueDate.After(latest) {
-			latest = doc.IssueDate
-		}
-	}
-	for _, der := range [][]byte{c.RootCACRL, c.PCKCRL} {
-		if list, err := x509.ParseRevocationList(der); err == nil && list.ThisUpdate.After(latest) {
-			latest = list.ThisUpdate
-		}
-	}
-	return latest
-}
-
-// signedLevels are the members of TCB info and QE identity that say which levels there are (Intel PCS
-// API v4). They are read only from collateral that was verified.
-type signedLevels struct {
-	Levels []struct {
-		Date       time.Time     `json:"tcbDate"`
-		Status     attest.Status `json:"tcbStatus"`
-		Advisories []string      `json:"advisoryIDs"`
-	} `json:"tcbLevels"`
-	Modules []struct {
-		ID string `json:"id"`
-		signedLevels
-	} `json:"tdxModuleIdentities"`
-}
-
-// knownLevels are the levels that verified collateral tells apart, the newest first in each part.
-func knownLevels(c *dcap.Collateral) []levelJSON {
-	var tcb, qe signedLevels
-	if json.Unmarshal([]byte(c.TCBInfo), &tcb) != nil || json.Unmarshal([]byte(c.QEIdentity), &qe) != nil {
-		return nil
-	}
-	all := tcb.of(tee.PartPlatform)
-	for _, m := range tcb.Modules {
-		all = append(all, m.of(strings.ToLower(m.ID))...)
-	}
-	return append(all, qe.of(tee.PartQE)...)
-}
-
-// of lists the levels of one part. Several that differ in components alone are one.
-func (s *signedLevels) of(part string) []levelJSON {
-	var list []levelJSON
-	for _, l := range s.Levels {
-		level := levelJSON{part, l.Status, l.Date.UTC(), slices.Sorted(slices.Values(append([]string{}, l.Advisories...)))}
-		if level.Advisories == nil {
-			level.Advisories = []string{}
-		}
-		same := func(o levelJSON) bool {
-			return o.Status == level.Status && o.Date.Equal(level.Date) && slices.Equal(o.Advisories, level.Advisories)
-		}
-		if !slices.ContainsFunc(list, same) {
-			list = append(list, level)
-		}
-	}
-	return list
-}
-
 func (x *shownJSON) print(w *report.Writer, source string) error {
 	w.Title("Collateral in " + source)
 	if !x.Genuine {
@@ -234,18 +157,21 @@ func (x *shownJSON) print(w *report.Writer, source string) error {
 		w.Verdict(report.Fail, "not genuine")
 		return w.Err()
 	}
-	who := "Intel signed all of it"
+	maker := platformOf(x.TEE).maker
+	who := maker + " signed all of it"
 	if *x.Simulated {
-		who = "under a development root: it is no word of Intel's"
+		who = "under a development root: it is no word of " + maker + "'s"
 	}
 	w.Check(report.Pass, "genuine", who)
 	x.printValidity(w)
 	w.Heading("What it is about")
 	w.Row("TEE", teeName(x.TEE))
-	w.Row("FMSPC", fmt.Sprintf("%s, certified by the %s CA; PCEID %s", x.FMSPC, x.PCKCA, x.PCEID))
-	w.Row("issued", show(x.Issued))
-	w.Row("evaluation", fmt.Sprintf("number %d (TCB info), %d (QE identity)", x.TCBEvaluation, x.QEEvaluation))
-	printBasis(w, x.Basis, *x.Simulated)
+	if x.Chip != nil {
+		x.printChip(w)
+	} else {
+		x.printFamily(w)
+	}
+	printBasis(w, x.Basis, maker, *x.Simulated)
 	x.printLevels(w)
 	if x.Valid {
 		w.Verdict(report.Pass, "valid until "+show(x.NotAfter))
@@ -268,30 +194,4 @@ func (x *shownJSON) printValidity(w *report.Writer) {
 	default:
 		w.Check(report.Pass, "valid", span, left(remains)+" left")
 	}
-}
-
-// printLevels lists what the maker says of platforms, part by part.
-func (x *shownJSON) printLevels(w *report.Writer) {
-	part := ""
-	for _, l := range x.Levels {
-		if l.Part != part {
-			part = l.Part
-			w.Heading("Levels of the " + partInWords(part))
-		}
-		lines := []string{string(l.Status)}
-		if len(l.Advisories) > 0 {
-			lines = append(lines, strings.Join(l.Advisories, " "))
-		}
-		w.Row(day(l.Date), lines...)
-	}
-}
-
-func partInWords(part string) string {
-	switch part {
-	case tee.PartQE:
-		return "quoting enclave"
-	case tee.PartPlatform:
-		return part
-	}
-	return "TDX module " + strings.ToUpper(part)
 }

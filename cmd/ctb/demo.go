@@ -17,9 +17,10 @@ protected API behind the gateway, each on sockets of its own.
 
 A user logs in; the id token is exchanged for an access token at the broker,
 once its TLS key has proved where it lives; a stranger checks the key's
-evidence and the token offline; the token opens the API. Then everything that
-must be refused is: forged and expired tokens, other audiences, other builds,
-debug enclaves, tampered rules.
+evidence and the token offline, and has the broker answer a nonce with fresh
+evidence; the token opens the API. Then everything that must be refused is:
+forged and expired tokens, other audiences, other builds, debug enclaves,
+tampered rules.
 
 The hardware is simulated: evidence of the genuine form, under a root made for
 development, which a policy must name to accept it.

@@ -34,6 +34,7 @@ func TestDemoServe(t *testing.T) {
 		{"curl", `/api" --header 'authorization: Bearer `, "Access Token parsed successfully"},
 		{"ctb", " exchange ", "ey"},
 		{"ctb", " inspect ", "✓ genuine, and accepted by the policy"},
+		{"ctb", " --fresh ", "✓ genuine and fresh, and accepted by the policy"},
 		{"ctb", " verify ", "✓ valid"},
 		{"ctb", " decide ", "✓ there would be a token"},
 	} {

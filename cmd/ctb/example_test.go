@@ -33,7 +33,7 @@ func TestExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	broker := regexp.MustCompile(`https://127\.0\.0\.1:\d+`).FindString(string(policy))
-	others := regexp.MustCompile(`^ctb (demo|exchange)|(idp|broker)\.example\.com|--pcs |config\.enc|quote\.bin`)
+	others := regexp.MustCompile(`^ctb (demo|exchange)|(idp|broker)\.example\.com|--(pcs|kds) |config\.enc|quote\.bin`)
 	ran := 0
 	for _, cmd := range commands(newRoot(streams{})) {
 		for _, line := range examples(cmd.Example) {

@@ -25,7 +25,8 @@ variable.
 
 With --policy, the id token is only sent once the broker has proved that the
 key of its TLS connection lives in a build that the policy accepts. The proof is
-judged by collateral that the broker staples, or that --pcs or --collateral has.
+judged by collateral that the broker staples, or that --pcs (SGX and TDX), --kds
+(SEV-SNP) or --collateral has.
 Without a policy, the server's certificate must be of a public CA, or of --ca.
 
 Exit codes: 0 there is a token; 1 the broker refused, or can't be reached or
@@ -114,7 +115,7 @@ func exchangeToken(ctx context.Context, s streams, f exchangeFlags) error {
 func (f *exchangeFlags) client(ctx context.Context, s streams, broker *url.URL) (*http.Client, error) {
 	if f.policy == "" {
 		if f.root != "" || f.any() {
-			return nil, usagef("give --policy too", "--root, --collateral and --pcs have no meaning without --policy")
+			return nil, usagef("give --policy too", "--root, --collateral, --pcs and --kds have no meaning without --policy")
 		}
 		return trusting(f.ca)
 	}

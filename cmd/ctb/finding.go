@@ -29,7 +29,7 @@ type finding struct {
 	KeyID     string `json:"kid,omitempty"` // of a key set's member
 	Algorithm string `json:"alg,omitempty"`
 
-	TEE       string `json:"tee,omitempty"` // "sgx", "tdx"
+	TEE       string `json:"tee,omitempty"` // "sgx", "tdx", "sev-snp", "nitro"
 	Simulated *bool  `json:"simulated,omitempty"`
 	Debug     *bool  `json:"debug,omitempty"`
 	MRENCLAVE string `json:"mrenclave,omitempty"` // measurements in lower-case hex
@@ -41,10 +41,15 @@ type finding struct {
 	FMSPC      string `json:"fmspc,omitempty"`
 	PCKCA      string `json:"pck_ca,omitempty"` // "processor" or "platform"
 
+	Measurements map[string]string `json:"measurements,omitempty"` // SEV-SNP and Nitro: by their names in a policy, in lower-case hex
+	SNP          *snpJSON          `json:"sev_snp,omitempty"`
+	Nitro        *nitroJSON        `json:"nitro,omitempty"`
+
 	TCB         *tcbJSON         `json:"tcb,omitempty"`
 	Collateral  *collateralJSON  `json:"collateral,omitempty"` // when the collateral that was used is valid
 	Basis       []basisJSON      `json:"basis,omitempty"`      // all that the facts rest on beside the evidence
 	Binding     *bindingJSON     `json:"binding,omitempty"`
+	Fresh       *freshJSON       `json:"fresh,omitempty"` // of a fresh statement, which binds no key
 	Certificate *certificateJSON `json:"certificate,omitempty"`
 	Refusals    []refusalJSON    `json:"refusals,omitempty"`   // the policy's reasons, in parts
 	Unverified  *claimsJSON      `json:"unverified,omitempty"` // what evidence that is not genuine claims
@@ -134,22 +139,12 @@ func sentence(r attest.Refusal) string {
 
 // facts copies the report of genuine evidence.
 func (x *finding) facts(r *attest.Report) {
-	m := func(key string) string { return hex.EncodeToString(r.Measurements[key]) }
 	x.TEE, x.Simulated, x.Debug = r.TEE, new(r.Simulated), new(r.Debug)
-	x.MRENCLAVE, x.MRSIGNER = m("mrenclave"), m("mrsigner")
-	if r.TEE == "sgx" {
-		x.ISVProdID, x.ISVSVN = new(int(r.ISVProdID)), new(int(r.ISVSVN))
-	}
-	x.domainJSON = domainJSON{
-		MRTD: m("mrtd"), RTMR0: m("rtmr0"), RTMR1: m("rtmr1"), RTMR2: m("rtmr2"), RTMR3: m("rtmr3"),
-		MRCONFIGID: m("mrconfigid"), MROWNER: m("mrowner"), MROWNERCONFIG: m("mrownerconfig"), MRSEAM: m("mrseam"), MRSERVICETD: m("mrservicetd"),
-		Attributes: m("td_attributes"), XFAM: m("xfam"),
-	}
 	x.ReportData = hex.EncodeToString(r.Data[:])
-	x.FMSPC, x.PCKCA = r.FMSPC, r.PCKCA
 	x.TCB = tcbFacts(&r.TCB)
 	x.Collateral = &collateralJSON{windowJSON: windowOf(r.Collateral)}
 	x.Basis = basisFacts(r.Basis)
+	platformOf(r.TEE).facts(x, r)
 }
 
 func bindingFacts(a *attest.Appraisal) *bindingJSON {

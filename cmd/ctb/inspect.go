@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -15,11 +15,16 @@ import (
 
 const inspectLong = `Inspect shows the facts of attestation evidence, and whether it is genuine:
 whether the hardware's maker vouches for it, at an instant, by its signatures,
-revocation lists and TCB levels. Of a platform that lags behind it says what it
-lacks and what would help; and of everything, who signed it and until when.
+certificates, revocation lists and, of Intel's, TCB levels. Of a platform that
+lags behind it says what it lacks and what would help; and of everything, who
+signed it and until when.
 
 What it reads, recognised by its content:
-  a quote         Intel SGX (versions 3, 4, 5) or TDX (4, 5); raw, hex, base64
+  a quote         Intel SGX (versions 3, 4, 5) or TDX (4, 5)
+  a report        AMD SEV-SNP (versions 2 to 5), 1184 bytes, alone or followed
+                  by the certificate table that the host gives along with it
+  a document      AWS Nitro Enclaves (COSE_Sign1 in CBOR, tagged or not)
+                  each of these raw, hex or base64
   a certificate   with the evidence of its key inside; PEM or DER
   a key set       JSON Web Key set, each key with such a certificate in "x5c"
   an attestation  a broker's keys with their collateral, as it serves them at
@@ -33,8 +38,16 @@ refuse. With one, it answers both.
 Evidence is judged by collateral, what the maker publishes about the platform.
 The maker signs all of it, so it may come from anywhere. It is taken, in this
 order, from the evidence, from the broker whose URL is inspected (which staples
-it to its keys), from the service of --pcs, from --collateral. No service is
-asked unless --pcs names it.
+it to its keys), from the service of --pcs (SGX and TDX) or --kds (SEV-SNP),
+from --collateral. No service is asked unless a flag names it. Documents of
+Nitro Enclaves need none.
+
+Evidence that a broker published proves where its keys come from, and not that
+the broker is there now. --fresh asks the broker at the URL for new evidence,
+made for a random nonce of 32 bytes, and says how old it is and which of the
+broker's keys it covers. It is judged now, by --policy as well if that is given;
+without one, it is told whether it is genuine, made for the nonce within the
+last minute, and of the broker at that URL.
 
 --json writes one object, or for several keys {"keys": […]} with one for each:
   genuine, accepted, reasons[], policy, at, unavailable (it can't be told, for
@@ -42,17 +55,29 @@ asked unless --pcs names it.
   (SGX) mrenclave, mrsigner, isvprodid, isvsvn,
   (TDX) mrtd, rtmr0…3, mrconfigid, mrowner, mrownerconfig, mrseam,
     mrservicetd (TDX 1.5), td_attributes, xfam,
-  report_data, fmspc, pck_ca,
+  report_data, (SGX, TDX) fmspc, pck_ca,
+  (SEV-SNP, Nitro) measurements: {NAME: hex}, by their names in a policy,
+  sev_snp: {version, product, signed_by, vmpl, guest_svn,
+    policy: {abi_major, abi_minor, smt, migrate_ma, debug, single_socket, cxl,
+      mem_aes_256_xts, rapl_disabled, ciphertext_hiding, page_swap_disabled},
+    platform: {smt, tsme, ecc, rapl_disabled, ciphertext_hiding,
+      alias_check_complete, tio},
+    reported, current, committed, launch: {fmc (Turin), bootloader, tee, snp,
+      microcode}, revocation_checked},
+  nitro: {module_id, timestamp, public_key, user_data, nonce},
   tcb: {status, platform, module, qe, advisories[], evaluation_number,
     levels: [{part, status, date, advisories[]}],
     shortfalls: [{part, component, name, have, want}], remedies[]},
+    where status is NotJudged of SEV-SNP and Nitro,
   collateral: {not_before, not_after, source}, source being evidence, staple,
     service or file,
   basis: [{what, signed_by, not_before, not_after}],
   binding: {scheme, use, issuer, rules_digest, key_thumbprint, issued, expires},
+  (--fresh) fresh: {nonce, time, age_seconds, issuer, rules_digest,
+    keys: [{kid, use, covered}]},
   kid, alg, certificate: {not_before, not_after, valid},
   refusals: [{key, want, got, fix}], unverified: {tee, debug, mrenclave,
-    mrsigner, mrtd, fmspc}
+    mrsigner, mrtd, fmspc, measurement, product, chip_id, module_id, pcr0}
 These names are stable. kid, alg and certificate are the key set's own words.
 Any other fact is there exactly if genuine evidence states it; of evidence that
 is not genuine, what it claims is in unverified.
@@ -62,57 +87,69 @@ may be genuine. Under the scheme original that is shown and does not count:
 there, nobody vouches for the certificate's dates.
 
 Exit codes: 0 genuine (and, with --policy, accepted); 1 not, or the evidence
-does not vouch for the key that it came with; 2 called wrongly.`
+does not vouch for the key that it came with, or with --fresh for the broker
+that was asked; 2 called wrongly.`
 
 const inspectExample = `  # the evidence of the demo's broker, which it leaves in a folder
   ctb demo --dir demo-files
   ctb inspect demo-files/attestation.json --policy demo-files/policy.yaml
 
+  # is this broker there now, in the build that the policy names?
+  ctb inspect https://broker.example.com --fresh --policy policy.yaml
+
   # the keys of the original broker; says what is missing to judge them
   ctb inspect cmd/ctb/testdata/original/jwks.json
 
   # a quote, judged by collateral at an instant in the past
-  ctb inspect quote.bin --collateral collateral.json --at 2025-08-20T00:00:00Z`
+  ctb inspect quote.bin --collateral collateral.json --at 2025-08-20T00:00:00Z
+
+  # a report of an SEV-SNP guest, with what AMD has about its chip
+  ctb inspect report.bin --kds amd`
 
 // inspectFlags is what the command line says.
 type inspectFlags struct {
 	evidenceFlags
 	at     instant
 	scheme string
+	fresh  bool
 	json   bool
 }
 
 func newInspect(s streams) *cobra.Command {
 	var f inspectFlags
-	cmd := &cobra.Command{
-		Use:     "inspect FILE|URL|-",
-		Short:   "Show whether a quote, certificate or key set is genuine",
-		Long:    inspectLong,
-		Example: inspectExample,
-		Args:    oneArg("a file, a URL, or \"-\" for the standard input"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return inspect(cmd.Context(), s, args[0], f)
-		},
-		ValidArgsFunction: completeFiles(evidenceFiles...),
-	}
+	cmd := ofEvidence(func(ctx context.Context, source string) error { return inspect(ctx, s, source, f) })
+	cmd.Use, cmd.Short, cmd.Long, cmd.Example = "inspect FILE|URL|-", "Show whether evidence, a certificate or a key set is genuine", inspectLong, inspectExample
 	f.register(cmd)
 	f.at.register(cmd)
 	cmd.Flags().Var(text{&f.scheme, "SCHEME"}, "scheme", "how a certificate binds its key: dice or original (default the policy's; without one, the one it carries)")
+	cmd.Flags().BoolVar(&f.fresh, "fresh", false, "ask the broker at this URL for new evidence, made for a nonce")
 	cmd.Flags().BoolVar(&f.json, "json", false, "write JSON")
 	completeWords(cmd, "scheme", attest.DICE, attest.Original)
 	return cmd
 }
 
+// ofEvidence is a command without words yet that takes one argument, which carries evidence.
+func ofEvidence(do func(ctx context.Context, source string) error) *cobra.Command {
+	return &cobra.Command{
+		Args:              oneArg("a file, a URL, or \"-\" for the standard input"),
+		RunE:              func(cmd *cobra.Command, args []string) error { return do(cmd.Context(), args[0]) },
+		ValidArgsFunction: completeFiles(evidenceFiles...),
+	}
+}
+
 // evidenceFiles are the types of files that evidence comes in.
-var evidenceFiles = []string{"json", "pem", "crt", "cer", "der", "quote", "bin", "dat", "b64", "hex"}
+var evidenceFiles = []string{"json", "pem", "crt", "cer", "der", "quote", "report", "bin", "dat", "cbor", "b64", "hex"}
 
 func inspect(ctx context.Context, s streams, source string, f inspectFlags) error {
-	if err := f.checkScheme(); err != nil {
+	if err := cmp.Or(f.checkFresh(source), f.checkScheme()); err != nil {
 		return err
 	}
 	in, err := f.reader(s)
 	if err != nil {
 		return err
+	}
+	if f.fresh {
+		return inspectFresh(ctx, s, in, source, f)
 	}
 	at := f.at.or(time.Now())
 	judge, err := f.load(ctx, in, at)
@@ -120,21 +157,12 @@ func inspect(ctx context.Context, s streams, source string, f inspectFlags) erro
 		return err
 	}
 	source = keysAt(source)
-	data, err := in.evidence(ctx, source)
+	subject, err := judge.subject(ctx, in, source)
 	if err != nil {
-		return err
-	}
-	subject, err := recognise(data)
-	if err != nil {
-		err = fmt.Errorf("%s: %w", source, err)
-		if f.json {
+		if f.json && errors.As(err, new(*unreadableError)) {
 			return errors.Join(writeFindings(s, []finding{judge.begin(at).notGenuine(err)}, false), errNo)
 		}
 		return err
-	}
-	judge.staple = subject.attestation
-	if subject.keys != nil {
-		judge.staple = in.stapled(ctx, source)
 	}
 	findings, err := judge.findings(ctx, subject, looking{scheme: f.scheme, at: at, evidenceAt: at})
 	if err != nil {

@@ -27,20 +27,36 @@ func (x *finding) print(w *report.Writer) {
 		x.printRefused(w)
 		return
 	}
-	who := "Intel vouches for it"
+	p := platformOf(x.TEE)
+	who := p.maker + " vouches for it"
 	if *x.Simulated {
 		who = "under a development root: made by software, not by hardware"
 	}
 	w.Check(report.Pass, "genuine", who+", judged at "+show(x.At))
-	x.printEnclave(w)
-	x.printPlatform(w)
-	printBasis(w, x.Basis, *x.Simulated)
+	x.printRuns(w, p)
+	w.Heading("On what it runs")
+	p.printOn(x, w)
+	printBasis(w, x.Basis, p.maker, *x.Simulated)
 	if x.unbound {
 		x.printUnbound(w)
 		return
 	}
+	x.printFresh(w)
 	x.printKey(w)
 	x.printPolicy(w)
+}
+
+// printRuns says what runs.
+func (x *finding) printRuns(w *report.Writer, p platform) {
+	w.Heading("What runs")
+	w.Row("TEE", teeName(x.TEE))
+	debug := "no"
+	if *x.Debug {
+		debug = "yes: its host can read its memory"
+	}
+	w.Row("debug", debug)
+	p.printRuns(x, w)
+	w.Row("report data", digits(x.ReportData)...)
 }
 
 func (x *finding) printRefused(w *report.Writer) {
@@ -55,6 +71,7 @@ func (x *finding) printRefused(w *report.Writer) {
 		w.Row("debug", yesNo(u.Debug))
 		for _, m := range []struct{ label, value string }{
 			{"MRENCLAVE", u.MRENCLAVE}, {"MRSIGNER", u.MRSIGNER}, {"MRTD", u.MRTD}, {"FMSPC", u.FMSPC},
+			{"measurement", u.Measurement}, {"processor", u.Product}, {"chip", u.ChipID}, {"module", u.ModuleID}, {"PCR0", u.PCR0},
 		} {
 			if m.value != "" {
 				w.Row(m.label, digits(m.value)...)
@@ -147,16 +164,20 @@ func (x *finding) printPolicy(w *report.Writer) {
 			w.Fix(r.Fix)
 		}
 	}
+	what := "genuine"
+	if x.Fresh != nil {
+		what = "genuine and fresh"
+	}
 	switch {
 	case x.Accepted:
 		w.Check(report.Pass, "accepted", "every reference value matches")
-		w.Verdict(report.Pass, "genuine, and accepted by the policy")
+		w.Verdict(report.Pass, what+", and accepted by the policy")
 	case !x.noPolicy:
-		w.Verdict(report.Fail, "genuine, but refused by the policy")
+		w.Verdict(report.Fail, what+", but refused by the policy")
 	case defaultRefuses:
-		w.Verdict(report.Warn, "genuine, but a default policy refuses it")
+		w.Verdict(report.Warn, what+", but a default policy refuses it")
 	default:
-		w.Verdict(report.Pass, "genuine; whether it is yours, only a policy can tell")
+		w.Verdict(report.Pass, what+"; whether it is yours, only a policy can tell")
 	}
 }
 
@@ -180,16 +201,6 @@ func (r *refusalJSON) lines() []string {
 		return []string{"wanted: " + r.Want}
 	}
 	return []string{r.Got, "wanted: " + r.Want}
-}
-
-func teeName(tee string) string {
-	switch tee {
-	case "sgx":
-		return "Intel SGX"
-	case "tdx":
-		return "Intel TDX"
-	}
-	return tee
 }
 
 func useName(use string) string {
@@ -227,4 +238,21 @@ func number(n *int) string {
 		return ""
 	}
 	return strconv.Itoa(*n)
+}
+
+// digits breaks long hex into equal lines of at most 64 digits. Zeros are said in words.
+func digits(text string) []string {
+	if len(text) >= 64 && strings.Trim(text, "0") == "" {
+		return []string{fmt.Sprintf("zero (%d bytes)", len(text)/2)}
+	}
+	n := (len(text) + 63) / 64
+	if n < 2 {
+		return []string{text}
+	}
+	var lines []string
+	for size := (len(text) + n - 1) / n; len(text) > 0; {
+		size = min(size, len(text))
+		lines, text = append(lines, text[:size]), text[size:]
+	}
+	return lines
 }

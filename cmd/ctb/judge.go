@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/confidential-token-broker/ctb/attest"
-	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
 )
 
@@ -29,7 +29,7 @@ func (f *evidenceFlags) register(cmd *cobra.Command) {
 func (f *evidenceFlags) registerFacts(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	f.collateralFlags.register(cmd)
-	flags.Var(text{&f.root, "FILE"}, "root", "for development: a root certificate to trust in the place of Intel's")
+	flags.Var(text{&f.root, "FILE"}, "root", "for development: a root certificate to trust in the place of the hardware makers'")
 	flags.Var(text{&f.ca, "FILE"}, "ca", "the certificates (PEM) that a server must be known by (default: the public CAs, and anybody for what carries its own evidence)")
 	completeFlag(cmd, "root", "pem", "der", "crt", "cer")
 	completeFlag(cmd, "ca", "pem", "crt", "cer")
@@ -68,18 +68,18 @@ func (f *evidenceFlags) load(ctx context.Context, in reader, at time.Time) (*jud
 	if j.sources, err = f.open(ctx, in, root, at); err != nil {
 		return nil, err
 	}
-	j.platforms = evidence.Platforms(root, j.sources.source())
+	j.platforms = j.sources.verifiers(root)
 	return j, nil
 }
 
-// platform returns the verifier of DCAP evidence, which the flags set up.
-func (j *judge) platform(name string) *dcap.Verifier {
-	for _, p := range j.platforms {
-		if v, ok := p.(*dcap.Verifier); ok && p.Platform() == name {
-			return v
+// verify has evidence judged by the verifier of its platform.
+func (j *judge) verify(ctx context.Context, e *attest.Evidence, at time.Time) (*attest.Report, error) {
+	for _, v := range j.platforms {
+		if v.Platform() == e.Platform {
+			return v.Verify(ctx, e, at)
 		}
 	}
-	panic("package evidence always knows DCAP")
+	return nil, fmt.Errorf("no verifier for evidence of platform %q", e.Platform)
 }
 
 // policyName is the policy's file, or "default". A file of that name has its folder before it.
@@ -117,7 +117,7 @@ func refusals(err error) []attest.Refusal {
 	return []attest.Refusal{{Key: "policy", Got: err.Error()}}
 }
 
-// readRoot reads the root certificate of --root; without one it returns nil, which is Intel's.
+// readRoot reads the root certificate of --root; without one it returns nil, which is the makers'.
 func readRoot(path string) (*x509.Certificate, error) {
 	if path == "" {
 		return nil, nil

@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/confidential-token-broker/ctb/attest"
-	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/internal/jose"
 )
 
@@ -20,10 +18,10 @@ type looking struct {
 	at, evidenceAt time.Time // the instants at which keys and evidence are judged
 }
 
-// findings says what is known of a quote, or of each key of the other kinds of input.
+// findings says what is known of evidence by itself, or of each key of the other kinds of input.
 func (j *judge) findings(ctx context.Context, in *input, l looking) ([]finding, error) {
-	if in.quote != nil {
-		return []finding{j.quote(ctx, in.quote, l.evidenceAt)}, nil
+	if in.evidence != nil {
+		return []finding{j.bare(ctx, in.evidence, l.evidenceAt)}, nil
 	}
 	list, err := j.appraise(ctx, in, l)
 	if err != nil {
@@ -102,12 +100,13 @@ func (j *judge) begin(at time.Time) finding {
 	return finding{At: at.UTC().Truncate(time.Second), Policy: j.policyName(), noPolicy: j.policy == nil}
 }
 
-// quote says what is known of a bare quote, which binds nothing that is known here.
-func (j *judge) quote(ctx context.Context, quote []byte, at time.Time) finding {
+// bare says what is known of evidence by itself, which binds nothing that is known here.
+func (j *judge) bare(ctx context.Context, e *attest.Evidence, at time.Time) finding {
 	x := j.begin(at)
-	r, err := j.platform("dcap").Verify(ctx, &attest.Evidence{Platform: "dcap", Quote: quote}, at)
+	r, err := j.verify(ctx, e, at)
 	if err != nil {
-		x.Unverified = claims(quote)
+		x.Unverified = claims(e)
+		x.fix = x.Unverified.fixFor(at)
 		return x.notGenuine(err)
 	}
 	j.facts(&x, r)
@@ -135,7 +134,7 @@ func (j *judge) finding(a attest.KeyAppraisal, l looking) finding {
 	}
 	if a.Appraisal == nil {
 		if a.Certificate != nil {
-			x.Unverified = claims(quoteIn(a.Certificate))
+			x.Unverified = claims(evidenceIn(a.Certificate))
 			x.fix = otherScheme(a.Certificate, a.Scheme)
 		}
 		return x.notGenuine(a.Err)
@@ -148,8 +147,5 @@ func (j *judge) finding(a attest.KeyAppraisal, l looking) finding {
 // facts copies the report of genuine evidence, and who brought what it rests on.
 func (j *judge) facts(x *finding, r *attest.Report) {
 	x.facts(r)
-	p := dcap.Platform{TEE: r.TEE, CA: r.PCKCA}
-	if n, err := hex.Decode(p.FMSPC[:], []byte(r.FMSPC)); err == nil && n == len(p.FMSPC) {
-		x.Collateral.Source = j.whose(p)
-	}
+	x.Collateral.Source = j.whose(platformOf(r.TEE).about(r))
 }

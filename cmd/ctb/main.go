@@ -6,7 +6,7 @@
 // It exits 0 if all is well, 1 if what it was asked about is not (not
 // genuine, not accepted, refused), and 2 if it was called wrongly.
 //
-// It trusts nothing by default but Intel's root; what else is to be trusted is
+// It trusts nothing by default but the roots of Intel, AMD and AWS; what else is to be trusted is
 // named on its command line. It may link anything, the simulated hardware
 // included; the programs that run in production do not.
 package main

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 	"github.com/confidential-token-broker/ctb/cmd/ctb/internal/report"
 	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
 )
@@ -62,8 +63,10 @@ func policyCheck(_ context.Context, s streams, path string) error {
 	for i := range p.Builds {
 		printBuild(w, i, &p.Builds[i])
 	}
-	w.Heading("On which platforms")
-	printTCB(w, &p.TCB)
+	if slices.ContainsFunc(p.Builds, func(b attest.Build) bool { return platformOf(b.TEE).name == tee.DCAP }) {
+		w.Heading("On which platforms")
+		printTCB(w, &p.TCB)
+	}
 	w.Heading("Bound to what")
 	printBound(w, p)
 	if warnings := p.Warnings(time.Now()); len(warnings) > 0 {
@@ -101,8 +104,38 @@ func printBuild(w *report.Writer, i int, b *attest.Build) {
 	if b.ISVSVN != nil {
 		w.Row("isvsvn", fmt.Sprintf("%d or more", *b.ISVSVN))
 	}
+	if b.TEE == tee.SEVSNP {
+		printChipOf(w, b)
+	}
 	if !b.Debug {
 		w.Row("debug", "no: a debug build is refused")
+	}
+}
+
+// printChipOf says what a build of SEV-SNP asks of its processor, and who in the guest may ask for evidence.
+func printChipOf(w *report.Writer, b *attest.Build) {
+	if b.Product != "" {
+		w.Row("product", productName(b.Product))
+	}
+	if t := b.MinTCB; t != nil {
+		var parts []string
+		for _, c := range t.Components() {
+			if c.Name != "fmc" || c.SVN > 0 || b.Product == tee.Turin {
+				parts = append(parts, fmt.Sprintf("%s %d", c.Name, c.SVN))
+			}
+		}
+		w.Row("min_tcb", strings.Join(parts, ", ")+": each at least, as reported and at launch")
+	}
+	if b.GuestSVN != nil {
+		w.Row("guest_svn", fmt.Sprintf("%d or more", *b.GuestSVN))
+	}
+	if b.VMPL == 0 {
+		w.Row("vmpl", "0: asked for by the guest's most privileged software")
+	} else {
+		w.Row("vmpl", fmt.Sprintf("0 to %d", b.VMPL))
+	}
+	if !b.UncheckedRevocation {
+		w.Row("revocation", "by AMD's list: evidence that was judged without it is refused")
 	}
 }
 
@@ -151,6 +184,17 @@ func printBound(w *report.Writer, p *attest.Policy) {
 	if p.SimulatedRoot != "" {
 		w.Row("root", p.SimulatedRoot+", for simulated evidence, and no other")
 	} else {
-		w.Row("root", "Intel's: genuine hardware")
+		w.Row("root", rootsOf(p)+": genuine hardware")
 	}
+}
+
+// rootsOf names whose roots the builds of a policy are under.
+func rootsOf(p *attest.Policy) string {
+	var makers []string
+	for _, b := range p.Builds {
+		if maker := platformOf(b.TEE).maker + "'s"; !slices.Contains(makers, maker) {
+			makers = append(makers, maker)
+		}
+	}
+	return strings.Join(makers, " or ")
 }

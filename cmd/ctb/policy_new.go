@@ -25,14 +25,19 @@ you have read.
 
 What a policy refuses unless it says otherwise, such as a debug build, is not
 accepted for having been seen. The notes name it, and --accept accepts it on
-purpose: debug, sample_signer, tcb.accept, simulated_root, and td_attributes for
-a TDX guest that can be migrated.
+purpose: debug, sample_signer, tcb.accept, simulated_root; td_attributes for a
+TDX guest and guest_policy for one of SEV-SNP that can be migrated; and of
+SEV-SNP vmpl, for evidence that less privileged software of the guest asked for,
+and unchecked_revocation, for what was judged without AMD's revocation list.
 
 Exit codes: 0 written; 1 the evidence is not genuine, and nothing is written; 2
 called wrongly.`
 
 const policyNewExample = `  # of a broker, with what Intel says of its platform
   ctb policy new https://broker.example.com --pcs intel -o policy.yaml
+
+  # of an SEV-SNP guest, with AMD's certificates and revocation list
+  ctb policy new https://broker.example.com --kds amd -o policy.yaml
 
   # of the demo's broker, whose hardware is simulated
   ctb demo --dir demo-files
@@ -50,24 +55,15 @@ type policyNewFlags struct {
 
 func newPolicyNew(s streams) *cobra.Command {
 	var f policyNewFlags
-	cmd := &cobra.Command{
-		Use:     "new FILE|URL|-",
-		Short:   "Write a policy from evidence that was just verified",
-		Long:    policyNewLong,
-		Example: policyNewExample,
-		Args:    oneArg("a file, a URL, or \"-\" for the standard input"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return policyNew(cmd.Context(), s, args[0], f)
-		},
-		ValidArgsFunction: completeFiles(evidenceFiles...),
-	}
+	cmd := ofEvidence(func(ctx context.Context, source string) error { return policyNew(ctx, s, source, f) })
+	cmd.Use, cmd.Short, cmd.Long, cmd.Example = "new FILE|URL|-", "Write a policy from evidence that was just verified", policyNewLong, policyNewExample
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.accept, "accept", nil, "accept `KEY,…` on purpose, which a policy refuses unless it says otherwise")
 	flags.VarP(text{&f.out, "FILE"}, "out", "o", "write here; the file must not exist (default the standard output)")
 	flags.BoolVar(&f.force, "force", false, "replace the file")
 	f.registerFacts(cmd)
 	f.at.register(cmd)
-	completeWords(cmd, "accept", "debug", "sample_signer", "tcb.accept", "simulated_root", "td_attributes")
+	completeWords(cmd, "accept", attest.Pinnable()...)
 	completeFlag(cmd, "out", "yaml", "yml")
 	return cmd
 }
@@ -119,22 +115,6 @@ func policyNew(ctx context.Context, s streams, source string, f policyNewFlags) 
 	return tellPinned(s.notes(), pinned, seen, genuine, or(f.out, "to the standard output"))
 }
 
-// subject reads what carries evidence, and what its broker staples to it.
-func (j *judge) subject(ctx context.Context, in reader, source string) (*input, error) {
-	data, err := in.evidence(ctx, source)
-	if err != nil {
-		return nil, err
-	}
-	subject, err := recognise(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", source, err)
-	}
-	if j.staple = subject.attestation; subject.keys != nil {
-		j.staple = in.stapled(ctx, source)
-	}
-	return subject, nil
-}
-
 // witness is genuine evidence, or why there is none.
 type witness struct {
 	report  *attest.Report  // nil if it is not genuine, or bound to another key
@@ -144,8 +124,8 @@ type witness struct {
 
 // witnesses verifies all the evidence there is.
 func (j *judge) witnesses(ctx context.Context, in *input, l looking) ([]witness, error) {
-	if in.quote != nil {
-		r, err := j.platform("dcap").Verify(ctx, &attest.Evidence{Platform: "dcap", Quote: in.quote}, l.evidenceAt)
+	if in.evidence != nil {
+		r, err := j.verify(ctx, in.evidence, l.evidenceAt)
 		return []witness{{report: r, err: err}}, nil
 	}
 	list, err := j.appraise(ctx, in, l)

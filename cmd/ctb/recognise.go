@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -15,14 +16,35 @@ import (
 	"github.com/confidential-token-broker/ctb/internal/jose"
 )
 
-// input is what carries evidence: a bare quote, an attested certificate, a key
+// input is what carries evidence: evidence by itself, an attested certificate, a key
 // set, or a broker's attestation document, which has its keys and their collateral.
 type input struct {
-	quote       []byte
+	evidence    *attest.Evidence
 	cert        *x509.Certificate
 	jwks        []byte     // the text of the set
 	keys        []jose.JWK // its keys, at least one
 	attestation *attest.Attestation
+}
+
+// unreadableError says that what was read is no evidence, or of a form that nobody knows.
+type unreadableError struct{ error }
+
+func (e *unreadableError) Unwrap() error { return e.error }
+
+// subject reads what carries evidence, and what its broker staples to it.
+func (j *judge) subject(ctx context.Context, in reader, source string) (*input, error) {
+	data, err := in.evidence(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	subject, err := recognise(data)
+	if err != nil {
+		return nil, &unreadableError{fmt.Errorf("%s: %w", source, err)}
+	}
+	if j.staple = subject.attestation; subject.keys != nil {
+		j.staple = in.stapled(ctx, source)
+	}
+	return subject, nil
 }
 
 // set tells whether it is about any number of keys.
@@ -30,11 +52,12 @@ func (in *input) set() bool { return in.keys != nil || in.attestation != nil }
 
 // recognise finds out by its content what data is.
 func recognise(data []byte) (*input, error) {
+	if e, err := rawEvidence(data); e != nil || err != nil {
+		return whole(&input{evidence: e}, err)
+	}
 	switch trimmed := bytes.TrimSpace(data); {
 	case len(trimmed) == 0:
-		return nil, errors.New("got nothing, want a quote, a certificate or a key set")
-	case isQuote(data):
-		return &input{quote: data}, nil
+		return nil, errors.New("got nothing, want evidence, a certificate or a key set")
 	case trimmed[0] == '{':
 		return recogniseJSON(trimmed)
 	case bytes.HasPrefix(trimmed, []byte("-----BEGIN ")):
@@ -47,16 +70,19 @@ func recognise(data []byte) (*input, error) {
 	return nil, errUnknown
 }
 
-var errUnknown = errors.New("got neither a quote (raw, hex or base64), nor a certificate (PEM or DER), nor a JSON Web Key set")
+var errUnknown = errors.New("got neither evidence (a quote of Intel SGX or TDX, a report of AMD SEV-SNP, a document of an AWS Nitro Enclave; each raw, hex or base64), " +
+	"nor a certificate (PEM or DER), nor a JSON Web Key set, nor a broker's attestation document")
+
+// whole is the input, or nil if there is an error.
+func whole(in *input, err error) (*input, error) {
+	if err != nil {
+		return nil, err
+	}
+	return in, nil
+}
 
 func isText(data []byte) bool {
 	return !bytes.ContainsFunc(data, func(c rune) bool { return c > '~' || c < ' ' && c != '\t' && c != '\n' && c != '\r' })
-}
-
-// isQuote tells whether data begins like a quote of version 3, 4 or 5 by an
-// ECDSA P-256 attestation key (type 2), both little-endian.
-func isQuote(data []byte) bool {
-	return len(data) >= 4 && data[0] >= 3 && data[0] <= 5 && data[1] == 0 && data[2] == 2 && data[3] == 0
 }
 
 func recogniseJSON(data []byte) (*input, error) {
@@ -74,7 +100,7 @@ func recogniseJSON(data []byte) (*input, error) {
 			return nil, err
 		}
 		if len(a.Keys) == 0 {
-			return nil, errors.New("the attestation document has no keys")
+			return nil, errors.New("the attestation document has no keys: a broker without evidence publishes none, and its /readyz says why")
 		}
 		return &input{attestation: a}, nil
 	case has("keys"):
@@ -83,15 +109,20 @@ func recogniseJSON(data []byte) (*input, error) {
 			return nil, err
 		}
 		if len(set) == 0 {
-			return nil, errors.New("the key set has no keys")
+			return nil, errors.New("the key set has no keys: a broker without evidence publishes none, and its /readyz says why")
 		}
 		return &input{jwks: data, keys: set}, nil
-	case has("tcb_info") || has("tcbInfo"):
+	case looksLikeCollateral(has):
 		return nil, errors.New("this is collateral, which judges evidence: give it with --collateral; \"ctb collateral show\" shows it")
 	case has("kty"):
 		return nil, errors.New(`this is a single key, want a set: {"keys": […]}`)
 	}
 	return nil, errors.New(`got JSON without "keys", want a JSON Web Key set`)
+}
+
+// looksLikeCollateral tells by its members whether JSON is meant to be collateral, Intel's or AMD's.
+func looksLikeCollateral(has func(string) bool) bool {
+	return has("tcb_info") || has("tcbInfo") || has("leaf") || has("crl") || has("ca") && has("root")
 }
 
 func recognisePEM(data []byte) (*input, error) {
@@ -132,8 +163,8 @@ func recogniseText(text string) (*input, error) {
 		}
 	}
 	for _, raw := range candidates {
-		if isQuote(raw) {
-			return &input{quote: raw}, nil
+		if e, err := rawEvidence(raw); e != nil || err != nil {
+			return whole(&input{evidence: e}, err)
 		}
 		if len(raw) > 0 && raw[0] == 0x30 {
 			return recogniseDER(raw)

@@ -16,8 +16,8 @@ func insteadOfCollateral(data []byte) (what, fix string) {
 	data = bytes.TrimSpace(data)
 	if in, err := recognise(data); err == nil {
 		switch {
-		case in.quote != nil:
-			return "a quote", inspects
+		case in.evidence != nil:
+			return "evidence", inspects
 		case in.cert != nil:
 			return "a certificate", inspects
 		case in.keys != nil:
@@ -39,7 +39,7 @@ func insteadOfCollateral(data []byte) (what, fix string) {
 
 // otherJSON is insteadOfCollateral of what nothing else recognises.
 func otherJSON(data []byte) (what, fix string) {
-	const wants = `want the JSON that "ctb collateral fetch" writes (dcap-qvl's QuoteCollateralV3), or a broker's /.well-known/attestation`
+	const wants = `want the JSON that "ctb collateral fetch" writes (of Intel's: dcap-qvl's QuoteCollateralV3), or a broker's /.well-known/attestation`
 	var members map[string]json.RawMessage
 	if len(data) == 0 {
 		return "empty", wants
@@ -52,7 +52,7 @@ func otherJSON(data []byte) (what, fix string) {
 	}
 	has := func(name string) bool { _, ok := members[name]; return ok }
 	switch {
-	case has("tcb_info") || has("tcbInfo") || has("keys") && has("issuer"):
+	case looksLikeCollateral(has) || has("keys") && has("issuer"):
 		return "", ""
 	case has("kty"):
 		return "a single key", `"ctb inspect" reads a key set: {"keys": […]}`

@@ -118,7 +118,7 @@ the command was called wrongly.`,
 	})
 	// cobra breaks no lines of its own accord.
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages |", fmt.Sprintf("FlagUsagesWrapped %d |", report.Width)))
-	root.AddCommand(newDemo(s), newInspect(s), newVerify(s), newExchange(s), newCollateral(s), newPolicy(s), newRules(s))
+	root.AddCommand(newDemo(s), newInspect(s), newVerify(s), newExchange(s), newCollateral(s), newPolicy(s), newRules(s), newMeasure(s))
 	root.InitDefaultCompletionCmd()
 	return root
 }

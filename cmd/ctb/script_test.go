@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -41,7 +42,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs the real program, as a process of its own, against the
 // scripts in testdata/script: see the comments there.
 func TestScripts(t *testing.T) {
-	shared := sharedVectors(t)
+	shared, document := sharedVectors(t), genuineNitro(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
@@ -50,6 +51,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("LANG", "C.UTF-8")
 			e.Setenv("SHARED", shared)
+			e.Setenv("NITRO", document)
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector waits a second at the end of each process
 			for _, dir := range []string{"original", "rules"} {
 				if err := os.CopyFS(filepath.Join(e.WorkDir, dir), os.DirFS(filepath.Join("testdata", dir))); err != nil {
@@ -60,11 +62,14 @@ func TestScripts(t *testing.T) {
 			if err := writeSimulated(sim); err != nil {
 				return err
 			}
-			return startPCS(e, sim)
+			return cmp.Or(startPCS(e, sim), startKDS(e, sim), writeEnclaves(sim))
 		},
 		Condition: func(name string) (bool, error) {
-			if name == "shared" { // Intel-signed collateral, which must not be copied into the repository
+			switch name {
+			case "shared": // Intel-signed collateral, which must not be copied into the repository
 				return shared != "", nil
+			case "nitro": // nor a document that AWS signed
+				return document != "", nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},

@@ -98,11 +98,16 @@ func trusting(path string) (*http.Client, error) {
 // evidence reads what carries its own evidence, from whoever serves it; with
 // --ca only from a server that these CAs know.
 func (r reader) evidence(ctx context.Context, source string) ([]byte, error) {
+	return r.anyServer(source).read(ctx, source)
+}
+
+// anyServer is a reader that takes any server at a URL for the right one, unless --ca says better.
+func (r reader) anyServer(source string) reader {
 	if isURL(source) && r.client == nil {
 		r.client = unverified()
 		r.note("who answers at %s is not verified, only what is signed in the answer", fetch.Redact(source))
 	}
-	return r.read(ctx, source)
+	return r
 }
 
 // unverified returns a client for what carries its own evidence, or a

@@ -13,6 +13,8 @@ import (
 
 	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/attest/dcap"
+	"github.com/confidential-token-broker/ctb/attest/snp/kds"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 	"github.com/confidential-token-broker/ctb/cmd/ctb/internal/report"
 	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
 )
@@ -27,17 +29,19 @@ func (f *collateralFlags) register(cmd *cobra.Command) {
 	cmd.Flags().Var(text{&f.collateral, "FILE|URL"}, "collateral", "the collateral of evidence that brings none")
 	completeFlag(cmd, "collateral", "json")
 	f.registerService(cmd)
-	cmd.Flags().Var(text{&f.service.Cache, "DIR"}, "cache", "keep what the service says in this directory")
+	cmd.Flags().Var(text{&f.service.Cache, "DIR"}, "cache", "keep what the services say in this directory")
 }
 
 // registerService registers the flags of the collateral service alone.
 func (f *collateralFlags) registerService(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.Var(text{&f.service.PCS, "WHERE"}, "pcs", "ask a collateral service: intel; qcnl, as /etc/sgx_default_qcnl.conf says; an https URL; or the path of a qcnl.conf")
+	flags.Var(text{&f.service.PCS, "WHERE"}, "pcs", "for SGX and TDX, ask a collateral service: intel; qcnl, as /etc/sgx_default_qcnl.conf says; an https URL; or the path of a qcnl.conf")
 	flags.Var(text{&f.service.Update, "CHANNEL"}, "pcs-update", "Intel's update channel: early, or standard (the default), which leaves time to update machines")
-	flags.Var(text{&f.service.APIKeyFile, "FILE"}, "pcs-key-file", "a file with the service's API key, if it wants one")
-	flags.Var(text{&f.service.CA, "FILE"}, "pcs-ca", "the certificates (PEM) that the service must be known by (default: the public CAs)")
+	flags.Var(text{&f.service.APIKeyFile, "FILE"}, "pcs-key-file", "a file with the API key of the service of --pcs, if it wants one")
+	flags.Var(text{&f.service.KDS, "WHERE"}, "kds", "for SEV-SNP, ask a key distribution service: amd, or an https URL")
+	flags.Var(text{&f.service.CA, "FILE"}, "pcs-ca", "the certificates (PEM) that the services must be known by (default: the public CAs)")
 	completeWords(cmd, "pcs", evidence.Intel, evidence.QCNL)
+	completeWords(cmd, "kds", evidence.AMD)
 	completeWords(cmd, "pcs-update", evidence.Standard, evidence.Early)
 	completeFlag(cmd, "pcs-ca", "pem", "crt", "cer")
 }
@@ -45,12 +49,12 @@ func (f *collateralFlags) registerService(cmd *cobra.Command) {
 // any tells whether one of the flags was given.
 func (f *collateralFlags) any() bool {
 	s := &f.service
-	return f.collateral+s.PCS+s.Update+s.APIKeyFile+s.CA+s.Cache != ""
+	return f.collateral+s.PCS+s.KDS+s.Update+s.APIKeyFile+s.CA+s.Cache != ""
 }
 
 // flagOf are the flags by the keys of evidence.Source.
 var flagOf = map[string]string{
-	"pcs": "--pcs", "update": "--pcs-update", "api_key_file": "--pcs-key-file", "ca_path": "--pcs-ca", "cache": "--cache",
+	"pcs": "--pcs", "kds": "--kds", "update": "--pcs-update", "api_key_file": "--pcs-key-file", "ca_path": "--pcs-ca", "cache": "--cache",
 }
 
 // open reads the files that the flags name. Of the network, only a URL of --collateral is asked here.
@@ -69,23 +73,34 @@ func (f *collateralFlags) open(ctx context.Context, in reader, root *x509.Certif
 		}
 		c, err := collateralIn(data)
 		if err != nil {
-			return nil, usagef("want the JSON form of dcap-qvl's QuoteCollateralV3", "--collateral: %s: %w", f.collateral, err)
+			return nil, usagef(`want what "ctb collateral fetch" writes (of Intel's: dcap-qvl's QuoteCollateralV3)`, "--collateral: %s: %w", f.collateral, err)
 		}
-		s.add(fromFile, c)
+		s.addFile(c)
 	}
 	return s, nil
 }
 
 // collateralIn reads a file of collateral, or what a broker staples to its evidence.
-func collateralIn(data []byte) (*dcap.Collateral, error) {
-	if a, err := attest.ParseAttestation(data); err == nil {
-		text, ok := a.Collateral["dcap"]
-		if !ok {
-			return nil, errors.New("this broker staples no collateral to its evidence")
-		}
-		return dcap.ParseCollateral(text)
+func collateralIn(data []byte) (*evidence.File, error) {
+	a, err := attest.ParseAttestation(data)
+	if err != nil {
+		return evidence.ParseFile(data)
 	}
-	return dcap.ParseCollateral(data)
+	c := new(evidence.File)
+	if text, ok := a.Collateral[tee.DCAP]; ok {
+		if c.DCAP, err = dcap.ParseCollateral(text); err != nil {
+			return nil, err
+		}
+	}
+	if text, ok := a.Collateral[tee.SNP]; ok {
+		if c.SNP, err = kds.ParseCollateral(text); err != nil {
+			return nil, err
+		}
+	}
+	if c.DCAP == nil && c.SNP == nil {
+		return nil, errors.New("this broker staples no collateral to its evidence")
+	}
+	return c, nil
 }
 
 func (s *sources) addService(service evidence.Source, in reader, root *x509.Certificate, at time.Time) error {
@@ -93,13 +108,16 @@ func (s *sources) addService(service evidence.Source, in reader, root *x509.Cert
 	warnings, err := service.Warnings()
 	if err == nil {
 		var c *evidence.Collateral
-		if c, err = service.Open(root); c != nil {
-			s.add(fromService, noting{c, in})
+		if c, err = service.Open(root); err == nil {
+			s.addOpen(c, in)
 		}
 	}
 	var fault *evidence.KeyError
 	switch {
 	case errors.Is(err, evidence.ErrNoService) && errors.As(err, &fault):
+		if missing := flagOf[fault.Key]; missing == "--pcs-ca" || missing == "--cache" {
+			return usagef("--pcs intel asks Intel itself, --kds amd AMD", "%s is about collateral services, and neither --pcs nor --kds is given: which one?", missing)
+		}
 		return usagef("--pcs intel asks Intel itself", "%s is about a collateral service, and --pcs is missing: which one?", flagOf[fault.Key])
 	case errors.As(err, &fault):
 		return usagef("", "%s: %w", flagOf[fault.Key], fault.Err)
@@ -114,60 +132,9 @@ func (s *sources) addService(service evidence.Source, in reader, root *x509.Cert
 	return nil
 }
 
-// sources is a [dcap.Source]: the first that has the collateral. It notes who that was.
-type sources struct {
-	list []source
-	used map[dcap.Platform]string
-}
-
-type source struct {
-	name string // such as fromFile
-	dcap.Source
-}
-
-func (s *sources) add(name string, d dcap.Source) { s.list = append(s.list, source{name, d}) }
-
-func (s *sources) Collateral(ctx context.Context, p dcap.Platform) (*dcap.Collateral, error) {
-	var errs []error
-	for _, one := range s.list {
-		c, err := one.Collateral(ctx, p)
-		if err == nil {
-			if s.used == nil {
-				s.used = map[dcap.Platform]string{}
-			}
-			s.used[p] = one.name
-			return c, nil
-		}
-		errs = append(errs, err)
-	}
-	return nil, errors.Join(errs...)
-}
-
-// noting tells what is wrong though there is an answer, such as a --cache that can't be written.
-type noting struct {
-	service *evidence.Collateral
-	in      reader
-}
-
-func (n noting) Collateral(ctx context.Context, p dcap.Platform) (*dcap.Collateral, error) {
-	c, err := n.service.Collateral(ctx, p)
-	if wrong := n.service.Err(); wrong != nil && err == nil {
-		n.in.note("%v", wrong)
-	}
-	return c, err
-}
-
-// source is s, or nil where it has none.
-func (s *sources) source() dcap.Source {
-	if len(s.list) == 0 {
-		return nil
-	}
-	return s
-}
-
-// whose says who brought the collateral that the report of a platform rests on.
-func (j *judge) whose(p dcap.Platform) string {
-	switch name := j.sources.used[p]; {
+// whose says who brought the collateral about a platform that a report rests on.
+func (j *judge) whose(about string) string {
+	switch name := j.sources.whose(about); {
 	case name != "":
 		return name
 	case j.staple != nil:

@@ -4,16 +4,17 @@ import (
 	"time"
 
 	"github.com/confidential-token-broker/ctb/attest"
+	"github.com/confidential-token-broker/ctb/attest/tee"
 )
 
 // tcbJSON says how up to date the platform is, part by part.
 type tcbJSON struct {
 	Status           attest.Status   `json:"status"`
-	Platform         attest.Status   `json:"platform"`
+	Platform         attest.Status   `json:"platform,omitempty"`
 	Module           attest.Status   `json:"module,omitempty"` // TDX
-	QE               attest.Status   `json:"qe"`
+	QE               attest.Status   `json:"qe,omitempty"`     // Intel, as are the number and what follows it
 	Advisories       []string        `json:"advisories"`
-	EvaluationNumber uint32          `json:"evaluation_number"`
+	EvaluationNumber *uint32         `json:"evaluation_number,omitempty"`
 	Levels           []levelJSON     `json:"levels,omitempty"`     // what each part reached
 	Shortfalls       []shortfallJSON `json:"shortfalls,omitempty"` // what keeps it from the newest level
 	Remedies         []string        `json:"remedies,omitempty"`   // what its owner can do, the most effective first
@@ -50,7 +51,10 @@ type basisJSON struct {
 func tcbFacts(t *attest.TCB) *tcbJSON {
 	x := &tcbJSON{
 		Status: t.Status, Platform: t.Platform, Module: t.Module, QE: t.QE,
-		Advisories: append([]string{}, t.Advisories...), EvaluationNumber: t.EvaluationNumber, Remedies: t.Remedies,
+		Advisories: append([]string{}, t.Advisories...), Remedies: t.Remedies,
+	}
+	if t.Status != tee.NotJudged {
+		x.EvaluationNumber = &t.EvaluationNumber
 	}
 	for _, l := range t.Levels {
 		x.Levels = append(x.Levels, levelJSON{l.Part, l.Status, l.Date.UTC(), append([]string{}, l.Advisories...)})

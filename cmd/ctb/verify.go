@@ -25,10 +25,10 @@ live ones.
 The keys come from --jwks, a file or a URL: a key set, or what a broker serves
 at /.well-known/attestation, which has the collateral as well. Their evidence is
 judged by --policy, and by the collateral that the broker at that URL staples to
-them, or that --pcs or --collateral has. Where the policy names no issuer, the
-key must be bound to that of --issuer, or else to the token's own: another
-broker of the same build is not this one. Where keys have no evidence,
---unattested says aloud that they are trusted without.
+them, or that --pcs (SGX and TDX), --kds (SEV-SNP) or --collateral has. Where
+the policy names no issuer, the key must be bound to that of --issuer, or else
+to the token's own: another broker of the same build is not this one. Where keys
+have no evidence, --unattested says aloud that they are trusted without.
 
 --scope and --claims ask what a gateway would ask: whether the token has the
 scopes, and meets the claim rules of a file, each by itself. The file is the
@@ -185,7 +185,7 @@ func (f *verifyFlags) check(arg string) error {
 	case f.policy != "" && f.unattested:
 		return usagef("leave one of them out", "--policy and --unattested contradict each other")
 	case f.unattested && (f.any() || f.root != "" || !f.evidenceAt.IsZero()):
-		return usagef("leave them out", "--collateral, --pcs, --root and --evidence-at have no meaning with --unattested")
+		return usagef("leave them out", "--collateral, --pcs, --kds, --root and --evidence-at have no meaning with --unattested")
 	case f.unattested && plainHTTP(f.jwks):
 		return usagef("use https", "--jwks: got %s, keys without evidence need an https URL (or this machine's)", f.jwks)
 	}

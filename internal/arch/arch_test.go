@@ -30,24 +30,32 @@ const root = "../.."
 // "x/..." stands for x and everything below it. All arrows point down; a new
 // one is a decision, to be made here and defended in its commit.
 var arrows = map[string][]string{
-	".":                  {"internal/..."}, // verifies tokens and knows nothing of evidence
-	"internal/...":       {"internal/..."}, // ground floor
-	"exchange":           {"internal/..."},
-	"rules":              {".", "internal/..."},
-	"attest":             {".", "attest/tee", "internal/..."},
-	"attest/tee":         {}, // the vocabulary of all platforms: see TestStandardLibraryOnly
-	"attest/dcap":        {"attest/tee"},
-	"attest/dcap/pcs":    {"attest/tee", "attest/dcap", "internal/..."}, // where collateral comes from
-	"attest/simulated":   {"attest/tee", "attest/dcap"},
-	"broker":             {".", "attest", "exchange", "rules", "internal/..."},
-	"gateway":            {".", "gateway/access", "gateway/limit", "gateway/session", "internal/..."}, // decides; who asks comes in as an access.Authenticator
-	"gateway/access":     {"."},                                                                       // the words that the rooms of the gateway share
-	"gateway/credential": {".", "gateway/access", "internal/..."},
-	"gateway/extauthz":   {".", "gateway", "gateway/access", "internal/..."},
-	"gateway/limit":      {"gateway/access", "internal/..."},
-	"gateway/session":    {".", "gateway/access", "internal/..."},
-	"ctbtest":            {".", "attest/...", "broker", "exchange", "gateway", "rules", "internal/..."},
-	"cmd/...":            {".", "attest/...", "broker", "exchange", "gateway", "gateway/...", "rules", "internal/...", "cmd/..."},
+	".":                      {"internal/..."}, // verifies tokens and knows nothing of evidence
+	"internal/...":           {"internal/..."}, // ground floor
+	"exchange":               {"internal/..."},
+	"rules":                  {".", "internal/..."},
+	"attest":                 {".", "attest/tee", "internal/..."},
+	"attest/tee":             {}, // the vocabulary of all platforms: see TestStandardLibraryOnly
+	"attest/dcap":            {"attest/tee"},
+	"attest/dcap/pcs":        {"attest/tee", "attest/dcap", "internal/..."}, // where collateral comes from
+	"attest/simulated":       {"attest/tee", "attest/dcap"},
+	"attest/snp":             {"attest/tee", "attest/snp/kds", "internal/..."},
+	"attest/snp/kds":         {"attest/tee", "internal/..."},   // where collateral comes from
+	"attest/snp/snptest":     {"attest/tee", "attest/snp/kds"}, // a false AMD for tests
+	"attest/nitro":           {"attest/tee", "internal/..."},
+	"attest/nitro/nitrotest": {"attest/tee", "internal/..."},                // a security module for tests
+	"attest/gramine":         {"attest/tee", "attest/dcap", "internal/..."}, // where evidence comes from, as are the next two
+	"attest/tsm":             {"attest/tee", "attest/dcap", "attest/snp/kds", "internal/..."},
+	"attest/nsm":             {"attest/tee", "internal/..."},
+	"broker":                 {".", "attest", "exchange", "rules", "internal/..."},
+	"gateway":                {".", "gateway/access", "gateway/limit", "gateway/session", "internal/..."}, // decides; who asks comes in as an access.Authenticator
+	"gateway/access":         {"."},                                                                       // the words that the rooms of the gateway share
+	"gateway/credential":     {".", "gateway/access", "internal/..."},
+	"gateway/extauthz":       {".", "gateway", "gateway/access", "internal/..."},
+	"gateway/limit":          {"gateway/access", "internal/..."},
+	"gateway/session":        {".", "gateway/access", "internal/..."},
+	"ctbtest":                {".", "attest/...", "broker", "exchange", "gateway", "rules", "internal/..."},
+	"cmd/...":                {".", "attest/...", "broker", "exchange", "gateway", "gateway/...", "rules", "internal/...", "cmd/..."},
 }
 
 // brokerModules are the modules that ctb-broker links beside ours, and why
@@ -57,7 +65,11 @@ var brokerModules = map[string]string{
 	"github.com/fxamacker/cbor/v2":           "the claims that evidence binds to a key are deterministic CBOR",
 	"github.com/go-json-experiment/json":     "JSON of outside origin: duplicate names refused, names case-sensitive",
 	"github.com/goccy/go-yaml":               "the configuration: strict, errors with line and column",
+	"github.com/google/go-configfs-tsm":      "evidence of TDX and SEV-SNP guests, by Linux's files",
+	"github.com/hf/nsm":                      "evidence of a Nitro Enclave, by its device",
 	"github.com/x448/float16":                "of cbor",
+	"golang.org/x/crypto":                    "its acme, which links nothing else: the certificate of a public CA is of a key that is made inside",
+	"go.uber.org/multierr":                   "of go-configfs-tsm",
 	"golang.org/x/crypto/x509roots/fallback": "CA roots that do not come from the host",
 	"golang.org/x/sys":                       "of fsnotify",
 }
@@ -91,6 +103,13 @@ func TestNever(t *testing.T) {
 		{"broker", "attest/dcap/...", "which platforms there are is a program's choice"},
 		{"cmd/ctb-broker", "attest/simulated", "a production broker has no development root"},
 		{"cmd/ctb-gateway", "attest/simulated", "a production gateway has no development root"},
+		{"cmd/ctb-broker", "attest/nitro/nitrotest", "a production broker has no development root"},
+		{"cmd/ctb-gateway", "attest/nitro/nitrotest", "a production gateway has no development root"},
+		{"cmd/ctb-broker", "attest/snp/snptest", "a production broker has no development root"},
+		{"cmd/ctb-gateway", "attest/snp/snptest", "a production gateway has no development root"},
+		{"cmd/ctb", "attest/snp/snptest", "the keys of its root are published"},
+		{"cmd/ctb-broker", "attest/snp", "a broker makes evidence, and links no verifier that it has no need of"},
+		{"cmd/ctb-broker", "attest/nitro", "a broker makes evidence, and links no verifier that it has no need of"},
 		{"cmd/ctb-broker", "internal/devidp", "a production broker has no development identity provider"},
 		{"cmd/ctb-gateway", "internal/devidp", "a production gateway has no development identity provider"},
 		{"cmd/ctb-broker", "ctbtest", "fakes are for tests"},
@@ -111,7 +130,7 @@ func TestNever(t *testing.T) {
 
 // TestStandardLibraryOnly: whoever verifies quotes, and nothing else of ours, links no module but this one.
 func TestStandardLibraryOnly(t *testing.T) {
-	for _, name := range []string{"attest/tee", "attest/dcap", "attest/dcap/pcs"} {
+	for _, name := range []string{"attest/tee", "attest/dcap", "attest/dcap/pcs", "attest/snp/kds"} {
 		for m := range modules(list(t, "./"+name)) {
 			t.Errorf("%s links %s, want the standard library only", name, m)
 		}

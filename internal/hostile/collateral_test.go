@@ -50,6 +50,7 @@ func collaterals(w *world) *table[[]byte] {
 	broken := func(f simulated.Fault) []byte {
 		return w.hardware(func(c *simulated.Config) { c.Fault = f }).Collateral().Marshal()
 	}
+	const notText = "not a JSON object: jsontext: invalid UTF-8" // where a file may be of either maker
 	key := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("secret")}))
 	faults := []fault[[]byte]{
 		// The file. (Evidence with empty collateral has none, and the verifier's own is asked for.)
@@ -62,7 +63,9 @@ func collaterals(w *world) *table[[]byte] {
 		{"a byte order mark", append([]byte("\ufeff"), good...), "collateral: ", nil},
 		{"1 MiB", append(bytes.Clone(good), bytes.Repeat([]byte(" "), 1<<20)...), "1048576", nil},
 		{"nested deeply", append([]byte(`{"tcb_info":`), bytes.Repeat([]byte("["), 100000)...), "collateral: ", nil},
-		{"invalid UTF-8", bytes.Replace(good, []byte("-----BEGIN"), []byte("\xff----BEGIN"), 1), "characters outside of ASCII", nil},
+		{"invalid UTF-8", bytes.Replace(good, []byte("-----BEGIN"), []byte("\xff----BEGIN"), 1), "characters outside of ASCII", but{
+			"ctb inspect --collateral FILE": notText, "ctb inspect --collateral URL": notText, "ctb verify --collateral": notText, "ctb-gateway": notText,
+		}},
 		{"an unknown member", with("tcbinfo", "x"), `tcbinfo`, nil},
 		{"a member twice", bytes.Replace(good, []byte("{"), []byte(`{"pck_crl":"00",`), 1), "pck_crl", nil},
 		{"no TCB info", with("tcb_info", nil), "tcb_info", nil},

@@ -47,7 +47,7 @@ func keySets(w *world) *table[published] {
 	weak.N.Rsh(weak.N, 1024)
 	n := func(b []byte) string { return fmt.Sprintf(`{"kty":"RSA","kid":"k","e":"AQAB","n":%s}`, quoted(b)) }
 	p384 := made(made(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)).PublicKey.Bytes())
-	inspectText := but{"ctb inspect": "got neither a quote"}
+	inspectText := but{"ctb inspect": "got neither evidence"}
 	texts := []fault[[]byte]{
 		// The text.
 		{"empty", []byte{}, "JWK set: ", but{"ctb inspect": "got nothing", "ctb verify": "JWK set: "}},

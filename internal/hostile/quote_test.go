@@ -42,7 +42,7 @@ const (
 
 func quotes(w *world) *table[spoiler] {
 	const raw, inHex, inBase64 = "ctb inspect raw", "ctb inspect hex", "ctb inspect base64"
-	unknown := but{raw: "got neither a quote", inHex: "got neither a quote", inBase64: "got neither a quote"}
+	unknown := but{raw: "got neither evidence", inHex: "got neither evidence", inBase64: "got neither evidence"}
 	nothing := but{raw: "got nothing", inHex: "got nothing", inBase64: "got nothing",
 		"attest.Appraise": "quote: not a byte string", "attest.ParseKeys": "quote: not a byte string"}
 	change := func(f func(q []byte) []byte) spoiler { return spoiler{w.platform, f} }

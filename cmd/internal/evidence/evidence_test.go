@@ -7,46 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/confidential-token-broker/ctb/attest"
-	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
 	"github.com/confidential-token-broker/ctb/ctbtest"
 )
-
-// TestLoad: what is loaded accepts the broker that wrote the files.
-func TestLoad(t *testing.T) {
-	b := ctbtest.NewBroker(t, nil)
-	policyPath, collateralPath := b.Files()
-	policy, platforms, err := evidence.Load(policyPath, evidence.Source{File: collateralPath})
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := attest.NewKeySet(attest.Config{URL: b.URL, Policy: policy, Platforms: platforms, Client: b.Client()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := b.Verifier().Verify(t.Context(), b.Token(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := keys.Key(t.Context(), token.KeyID); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestLoadWithoutRoot: a policy without simulated_root trusts Intel's root, and
-// without a collateral file there is no source at all (not a nil one).
-func TestLoadWithoutRoot(t *testing.T) {
-	path := write(t, "policy.yaml", "builds:\n  - tee: sgx\n    mrenclave: "+strings.Repeat("ab", 32)+"\n")
-	_, platforms, err := evidence.Load(path, evidence.Source{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, ok := platforms[0].(*dcap.Verifier)
-	if !ok || v.Root != nil || v.Collateral != nil {
-		t.Errorf("got %+v, want the zero verifier", platforms[0])
-	}
-}
 
 func TestErrors(t *testing.T) {
 	b := ctbtest.NewBroker(t, nil)
@@ -63,7 +26,10 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	load := func(collateral string) error {
-		_, _, err := evidence.Load(policy, evidence.Source{File: collateral})
+		_, root, err := evidence.LoadPolicy(policy)
+		if err == nil {
+			_, err = evidence.Source{File: collateral}.Open(root)
+		}
 		return err
 	}
 	refuse := func(name string, err error, want string) {
@@ -72,7 +38,7 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: got %v, want %q in it", name, err, want)
 		}
 	}
-	_, _, err = evidence.Load("", evidence.Source{})
+	_, _, err = evidence.LoadPolicy("")
 	refuse("no policy", err, "no file is named")
 	refuse("collateral absent", load(filepath.Join(dir, "absent.json")), "collateral: open")
 	refuse("policy for collateral", load(policy), "collateral "+policy)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/confidential-token-broker/ctb/attest/dcap"
+	"github.com/confidential-token-broker/ctb/attest/snp/kds"
 	"github.com/confidential-token-broker/ctb/internal/fetch"
 )
 
@@ -40,17 +41,24 @@ func Root(path string) (*x509.Certificate, error) {
 	return cert, nil
 }
 
-// ReadCollateral reads a collateral file, the JSON form of [dcap.ParseCollateral].
-func ReadCollateral(path string) (*dcap.Collateral, error) {
+// File is what a collateral file has: that of one platform.
+type File struct {
+	DCAP *dcap.Collateral // Intel's; nil if it is not
+	SNP  *kds.Collateral  // AMD's; nil if it is not
+}
+
+// ReadCollateral reads a collateral file, the JSON form of [dcap.ParseCollateral] or of [kds.ParseCollateral].
+// Which one it is is told by the names of its members.
+func ReadCollateral(path string) (*File, error) {
 	data, err := fetch.File(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("collateral: %w", err)
 	}
-	c, err := dcap.ParseCollateral(data)
+	f, err := ParseFile(data)
 	if err != nil {
 		return nil, fmt.Errorf("collateral %s: %w", path, err)
 	}
-	return c, nil
+	return f, nil
 }
 
 // readKey reads an API key. Its content is never part of an error.

@@ -77,7 +77,7 @@ func TestServiceThenFile(t *testing.T) {
 	w := newWorld(t)
 	file := write(t, "collateral.json", string(w.machine.Collateral().Marshal()))
 	both := w.open(t, evidence.Source{PCS: w.url, File: file})
-	c, err := both.Collateral(t.Context(), w.platform)
+	c, err := both.DCAP().Collateral(t.Context(), w.platform)
 	if err != nil || !strings.Contains(c.TCBInfo, at.Format(`"issueDate":"2006-01-02T15:04:05Z"`)) {
 		t.Errorf("got %+v and %v, want what the service issues now", c, err)
 	}
@@ -87,7 +87,7 @@ func TestServiceThenFile(t *testing.T) {
 
 	w.service.Fail(simulated.PCSUnauthorized) // which is not asked twice, so that nobody waits
 	both = w.open(t, evidence.Source{PCS: w.url, File: file})
-	if _, err := both.Collateral(t.Context(), w.platform); err != nil {
+	if _, err := both.DCAP().Collateral(t.Context(), w.platform); err != nil {
 		t.Errorf("the service is down, and there is a file: %v", err)
 	}
 	if both.Err() == nil {
@@ -95,7 +95,7 @@ func TestServiceThenFile(t *testing.T) {
 	}
 	other := w.platform
 	other.TEE = "tdx"
-	_, err = both.Collateral(t.Context(), other)
+	_, err = both.DCAP().Collateral(t.Context(), other)
 	for _, want := range []string{"401", "collateral.json: it is about the platform sgx f0c7b0de0000"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q in it", err, want)
@@ -107,11 +107,11 @@ func TestServiceThenFile(t *testing.T) {
 func TestCacheOutlivesTheProgram(t *testing.T) {
 	w := newWorld(t)
 	s := evidence.Source{PCS: w.url, Cache: filepath.Join(t.TempDir(), "cache")}
-	if _, err := w.open(t, s).Collateral(t.Context(), w.platform); err != nil {
+	if _, err := w.open(t, s).DCAP().Collateral(t.Context(), w.platform); err != nil {
 		t.Fatal(err)
 	}
 	w.service.Fail(simulated.PCSUnauthorized) // which is not asked twice, so that nobody waits
-	if _, err := w.open(t, s).Collateral(t.Context(), w.platform); err != nil {
+	if _, err := w.open(t, s).DCAP().Collateral(t.Context(), w.platform); err != nil {
 		t.Errorf("with the cache: %v", err)
 	}
 	s.Now = now
@@ -119,7 +119,7 @@ func TestCacheOutlivesTheProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stranger.Collateral(t.Context(), w.platform); err == nil {
+	if _, err := stranger.DCAP().Collateral(t.Context(), w.platform); err == nil {
 		t.Error("another root believes what the cache keeps")
 	}
 }
@@ -129,7 +129,7 @@ func TestNoSource(t *testing.T) {
 	if c != nil || err != nil {
 		t.Errorf("got %v and %v, want nothing at all", c, err)
 	}
-	if c.Err() != nil || c.Status() != nil {
+	if c.Err() != nil || c.Status() != nil || c.DCAP() != nil || c.SNP() != nil {
 		t.Error("nothing is unwell")
 	}
 }
@@ -138,7 +138,7 @@ func TestNoSource(t *testing.T) {
 func TestAPIKey(t *testing.T) {
 	w := newWorld(t)
 	c := w.open(t, evidence.Source{PCS: w.url, APIKeyFile: write(t, "key", "0123456789abcdef\n")})
-	if _, err := c.Collateral(t.Context(), w.platform); err != nil || w.key.Load() != "0123456789abcdef" {
+	if _, err := c.DCAP().Collateral(t.Context(), w.platform); err != nil || w.key.Load() != "0123456789abcdef" {
 		t.Errorf("got %v, and the service got the key %q", err, w.key.Load())
 	}
 	for text, want := range map[string]string{
@@ -157,10 +157,10 @@ func TestServiceByCA(t *testing.T) {
 	server := httptest.NewTLSServer(w)
 	defer server.Close()
 	ca := write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
-	if _, err := w.open(t, evidence.Source{PCS: server.URL, CA: ca}).Collateral(t.Context(), w.platform); err != nil {
+	if _, err := w.open(t, evidence.Source{PCS: server.URL, CA: ca}).DCAP().Collateral(t.Context(), w.platform); err != nil {
 		t.Error(err)
 	}
-	if _, err := w.open(t, evidence.Source{PCS: server.URL}).Collateral(t.Context(), w.platform); err == nil || !strings.Contains(err.Error(), "certificate") {
+	if _, err := w.open(t, evidence.Source{PCS: server.URL}).DCAP().Collateral(t.Context(), w.platform); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("got %v, want that nobody knows the server", err)
 	}
 	if _, err := (evidence.Source{PCS: server.URL, CA: write(t, "no.pem", "x")}).Open(nil); err == nil || !strings.Contains(err.Error(), "got no certificate") {
@@ -179,7 +179,7 @@ func TestQCNL(t *testing.T) {
 	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "use_secure_cert is false") {
 		t.Errorf("got %q and %v, want a warning", warnings, err)
 	}
-	if _, err := w.open(t, s).Collateral(t.Context(), w.platform); err != nil {
+	if _, err := w.open(t, s).DCAP().Collateral(t.Context(), w.platform); err != nil {
 		t.Error(err)
 	}
 	// A CA that the operator names is asked for all the same.
@@ -187,7 +187,7 @@ func TestQCNL(t *testing.T) {
 	if warnings, err := s.Warnings(); err != nil || warnings != nil {
 		t.Errorf("got %q and %v with a CA", warnings, err)
 	}
-	if _, err := w.open(t, s).Collateral(t.Context(), w.platform); err == nil || !strings.Contains(err.Error(), "certificate") {
+	if _, err := w.open(t, s).DCAP().Collateral(t.Context(), w.platform); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("got %v, want that the CA does not know the server", err)
 	}
 	for _, bad := range []evidence.Source{{PCS: filepath.Join(t.TempDir(), "absent.conf")}, {PCS: "intel", Update: "late"}} {

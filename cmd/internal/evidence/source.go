@@ -10,27 +10,30 @@ import (
 	"time"
 
 	"github.com/confidential-token-broker/ctb/attest/dcap/pcs"
+	"github.com/confidential-token-broker/ctb/attest/snp/kds"
 )
 
 // Source names where collateral comes from, for evidence that brings none or
-// whose own is refused: a collateral service, then a file. Its zero value names nothing.
+// whose own is refused: each hardware maker's collateral service, then a file. Its zero value names nothing.
 //
 // As the key "collateral" of a configuration it is a text, which is the file,
 // or a mapping:
 //
 //	collateral:
-//	  pcs: intel                 # or qcnl, a base URL, the path of a qcnl.conf
+//	  pcs: intel                 # of SGX and TDX; or qcnl, a base URL, the path of a qcnl.conf
+//	  kds: amd                   # of SEV-SNP; or a base URL
 //	  update: standard           # or early
 //	  api_key_file: pcs.key
-//	  ca_path: pccs-ca.pem       # for a service that no public CA knows
-//	  cache: /var/cache/ctb      # a directory
+//	  ca_path: pccs-ca.pem       # for services that no public CA knows
+//	  cache: /var/cache/ctb      # a directory; AMD's collateral is in its folder kds
 //	  file: collateral.json      # if the service has none, or can't be asked
 type Source struct {
-	File       string `yaml:"file" null:"absent"`         // a collateral file (QuoteCollateralV3)
+	File       string `yaml:"file" null:"absent"`         // a collateral file, of one platform: Intel's (QuoteCollateralV3) or AMD's (as package kds writes it)
 	PCS        string `yaml:"pcs" null:"absent"`          // "intel"; "qcnl", which is /etc/sgx_default_qcnl.conf; an https URL; the path of a qcnl.conf
+	KDS        string `yaml:"kds" null:"absent"`          // "amd" or a base URL, https (or http to a loopback address)
 	Update     string `yaml:"update" null:"absent"`       // which of Intel's update channels: "standard" (the default) or "early"
 	APIKeyFile string `yaml:"api_key_file" null:"absent"` // a file with the service's API key, if it wants one
-	CA         string `yaml:"ca_path" null:"absent"`      // the certificates (PEM) that the service must be known by; empty: the public CAs
+	CA         string `yaml:"ca_path" null:"absent"`      // the certificates (PEM) that the services must be known by; empty: the public CAs
 	Cache      string `yaml:"cache" null:"absent"`        // a directory where collateral outlives the program; empty: in memory alone
 
 	// Now is the clock of the cache; nil means time.Now.
@@ -42,6 +45,7 @@ type Source struct {
 // The words of a Source that name no file.
 const (
 	Intel = "intel" // Intel's own service, https://api.trustedservices.intel.com
+	AMD   = "amd"   // AMD's own service, https://kdsintf.amd.com
 	QCNL  = "qcnl"  // what [pcs.QCNLPath] names, as for Intel's own libraries
 
 	Standard = "standard" // the update channel that lags by some months, so that machines can be updated first
@@ -72,7 +76,7 @@ func (s *Source) UnmarshalYAML(unmarshal func(any) error) error {
 }
 
 // Empty tells whether it names nothing.
-func (s Source) Empty() bool { return s.File == "" && s.PCS == "" }
+func (s Source) Empty() bool { return s.File == "" && s.PCS == "" && s.KDS == "" }
 
 // Files are the files that it reads, for whoever watches them. None is empty.
 func (s Source) Files() []string {
@@ -114,8 +118,8 @@ type KeyError struct {
 func (e *KeyError) Error() string { return e.Key + ": " + e.Err.Error() }
 func (e *KeyError) Unwrap() error { return e.Err }
 
-// ErrNoService is what is wrong with a key that is about a collateral service where PCS names none.
-var ErrNoService = errors.New("it is about a collateral service, and pcs names none")
+// ErrNoService is what is wrong with a key that is about a collateral service where that is not named.
+var ErrNoService = errors.New("it is about a collateral service, which is not named")
 
 // Validate finds what is wrong with the words alone, reading nothing. Its error is a [*KeyError].
 func (s Source) Validate() error {
@@ -128,11 +132,22 @@ func (s Source) Validate() error {
 	if s.Update != "" && s.Update != Standard && s.Update != Early {
 		return fault("update", "got %q, want %s or %s", s.Update, Standard, Early)
 	}
-	if s.PCS == "" {
-		for _, k := range [][2]string{{"update", s.Update}, {"api_key_file", s.APIKeyFile}, {"ca_path", s.CA}, {"cache", s.Cache}} {
-			if k[1] != "" {
-				return &KeyError{k[0], ErrNoService}
-			}
+	for _, k := range []struct {
+		key, value string
+		served     bool
+	}{
+		{"update", s.Update, s.PCS != ""},
+		{"api_key_file", s.APIKeyFile, s.PCS != ""},
+		{"ca_path", s.CA, s.PCS != "" || s.KDS != ""},
+		{"cache", s.Cache, s.PCS != "" || s.KDS != ""},
+	} {
+		if k.value != "" && !k.served {
+			return &KeyError{k.key, ErrNoService}
+		}
+	}
+	if s.KDS != "" {
+		if _, err := kds.Open(s.KDS, nil); err != nil {
+			return &KeyError{"kds", err}
 		}
 	}
 	if strings.Contains(s.PCS, "://") {

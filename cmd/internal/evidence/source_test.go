@@ -18,6 +18,7 @@ func TestSourceInYAML(t *testing.T) {
 		"collateral: {file: c.json}": {File: "c.json"},
 		"collateral:\n  pcs: intel\n  update: early\n":    {PCS: "intel", Update: "early"},
 		"collateral: {pcs: q, api_key_file: k, cache: d}": {PCS: "q", APIKeyFile: "k", Cache: "d"},
+		"collateral: {pcs: intel, kds: amd, ca_path: a}":  {PCS: "intel", KDS: "amd", CA: "a"},
 	} {
 		got, err := decode(text)
 		if err != nil || !reflect.DeepEqual(got, want) {
@@ -40,7 +41,7 @@ func TestSourceInYAML(t *testing.T) {
 func TestEmptyInYAML(t *testing.T) {
 	for text, key := range map[string]string{
 		`{pcs: intel, ca_path: ""}`: "ca_path", "{pcs: intel, ca_path: }": "ca_path", "{pcs: null, file: c.json}": "pcs",
-		`{pcs: intel, file: ""}`: "file", `{pcs: intel, update: ""}`: "update", `{pcs: intel, api_key_file: ""}`: "api_key_file",
+		`{pcs: intel, file: ""}`: "file", `{pcs: intel, update: ""}`: "update", `{pcs: intel, kds: ""}`: "kds", `{pcs: intel, api_key_file: ""}`: "api_key_file",
 	} {
 		s, err := decode("collateral: " + text)
 		if err != nil {
@@ -66,6 +67,7 @@ func TestValidateSource(t *testing.T) {
 	for _, s := range []evidence.Source{
 		{}, {File: "c.json"}, {PCS: "intel", Update: "standard", Cache: "d"}, {PCS: "qcnl"}, {PCS: "my_qcnl.conf"},
 		{PCS: "https://pccs.example.com:8081/sgx/certification/v4/", APIKeyFile: "k"},
+		{KDS: "amd", Cache: "d", CA: "a", File: "c.json"}, {KDS: "https://kds.example.com"}, {KDS: "http://127.0.0.1:1"}, {PCS: "intel", KDS: "amd", Update: "early"},
 	} {
 		if err := s.Validate(); err != nil {
 			t.Errorf("%+v: %v", s, err)
@@ -79,6 +81,12 @@ func TestValidateSource(t *testing.T) {
 		{evidence.Source{File: "f", Update: "early"}, "update"},
 		{evidence.Source{File: "f", Cache: "d"}, "cache"},
 		{evidence.Source{APIKeyFile: "k"}, "api_key_file"},
+		{evidence.Source{KDS: "amd", APIKeyFile: "k"}, "api_key_file"},
+		{evidence.Source{KDS: "amd", Update: "early"}, "update"},
+		{evidence.Source{CA: "a"}, "ca_path"},
+		{evidence.Source{KDS: "intel"}, "kds"},
+		{evidence.Source{KDS: "http://kds.example.com"}, "kds"},
+		{evidence.Source{KDS: "ftp://kds.example.com"}, "kds"},
 		{evidence.Source{PCS: "ftp://pccs.example.com"}, "pcs"},
 		{evidence.Source{PCS: "https://"}, "pcs"},
 	} {
@@ -101,6 +109,7 @@ func TestSourceFiles(t *testing.T) {
 		{evidence.Source{PCS: "qcnl"}, []string{"/etc/sgx_default_qcnl.conf"}, 0},
 		{evidence.Source{PCS: "my.conf"}, []string{"my.conf"}, 1},
 		{evidence.Source{PCS: "https://pccs.example.com/"}, nil, 0},
+		{evidence.Source{KDS: "amd", CA: "a", Cache: "d"}, []string{"a"}, 2},
 	} {
 		if got := c.source.Files(); !slices.Equal(got, c.files) {
 			t.Errorf("%+v: files: got %q, want %q", c.source, got, c.files)

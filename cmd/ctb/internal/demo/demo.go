@@ -55,7 +55,7 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	s.introduce()
-	for _, act := range []func(context.Context) error{s.logIn, s.exchange, s.verifyStapled, s.callAPI, s.speakOriginal} {
+	for _, act := range []func(context.Context) error{s.logIn, s.exchange, s.verifyStapled, s.askNow, s.callAPI, s.speakOriginal} {
 		if err := act(ctx); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()

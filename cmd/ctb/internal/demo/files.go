@@ -8,6 +8,7 @@ import (
 
 	"github.com/confidential-token-broker/ctb/attest/simulated"
 	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
+	"github.com/confidential-token-broker/ctb/cmd/internal/platforms"
 	"github.com/confidential-token-broker/ctb/rules"
 )
 
@@ -128,7 +129,7 @@ func (s *stage) writeTrust(issuer string, set *rules.Set) error {
 		return err
 	}
 	var err error
-	s.policy, s.platforms, err = evidence.Load(s.path(policyFile), evidence.Source{})
+	s.policy, s.platforms, err = platforms.Load(s.path(policyFile), evidence.Source{})
 	return err
 }
 

@@ -14,14 +14,14 @@ import (
 	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/attest/simulated"
 	"github.com/confidential-token-broker/ctb/broker"
-	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
+	"github.com/confidential-token-broker/ctb/cmd/internal/platforms"
 	"github.com/confidential-token-broker/ctb/exchange"
 	"github.com/confidential-token-broker/ctb/internal/devidp"
 )
 
 // refuseTokens shows tokens that the gateway and the broker must not accept.
 func (s *stage) refuseTokens(ctx context.Context) {
-	s.out.Heading("6. What is not right is refused: tokens")
+	s.out.Heading("7. What is not right is refused: tokens")
 	forged, err := s.forge()
 	if err != nil {
 		s.must("forged", err)
@@ -137,7 +137,7 @@ func (s *stage) code(want string) func(error) string {
 // refuseBrokers shows brokers that the policy must not accept, each really running.
 // Their TLS key is what is refused, so the id token is not even sent to them.
 func (s *stage) refuseBrokers(ctx context.Context) {
-	s.out.Heading("7. What is not ours is refused: brokers, before they get the id token")
+	s.out.Heading("8. What is not ours is refused: brokers, before they get the id token")
 	s.refuseBroker(ctx, "other build", "a broker with another MRENCLAVE", func(c *simulated.Config) { c.MRENCLAVE = [32]byte{0x0b, 0xad} }, nil, "mrenclave")
 	s.refuseBroker(ctx, "debug", "the right build in a debug enclave", func(c *simulated.Config) { c.Debug = true }, nil, "debug")
 	s.refuseBroker(ctx, "out of date", "the right build on a machine without updates", func(c *simulated.Config) { c.Status = attest.OutOfDate }, nil, "tcb.accept")
@@ -213,7 +213,7 @@ func (s *stage) otherBroker(ctx context.Context, audit broker.Auditor, machine f
 func (s *stage) underIntel(ctx context.Context) error {
 	policy := *s.policy
 	policy.SimulatedRoot = ""
-	client, err := s.clientFor(s.brokerURL, &policy, evidence.Platforms(nil, nil))
+	client, err := s.clientFor(s.brokerURL, &policy, platforms.Of(nil, nil, nil))
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,8 @@ func (s *stage) printLines() {
 		ctb, s.brokerURL, s.quoted(policyFile), audience, s.quoted(idTokenFile)))
 	w.Text("Its evidence, judged by the collateral that it staples:")
 	w.Copy(fmt.Sprintf("%s inspect %s --policy %s", ctb, s.brokerURL, s.quoted(policyFile)))
+	w.Text("Evidence of now, for a nonce:")
+	w.Copy(fmt.Sprintf("%s inspect %s --fresh --policy %s", ctb, s.brokerURL, s.quoted(policyFile)))
 	s.offlineLines()
 	w.Text("The access tokens in these lines live for an hour; the exchange gives new ones.")
 	w.Heading("Ctrl-C ends it")

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -100,9 +101,47 @@ func (s *stage) takeStaple(ctx context.Context) (*attest.Attestation, error) {
 	return a, errors.Join(s.write(staplingFile, text), s.write(collateralFile, collateral.Marshal()))
 }
 
+// askNow asks the broker for evidence that was not there before: what it published so far proves where
+// its keys come from, and not that it still runs.
+func (s *stage) askNow(ctx context.Context) error {
+	s.out.Heading("4. And is the broker there now? It answers a nonce with fresh evidence")
+	nonce := make([]byte, 32)
+	rand.Read(nonce) // never fails
+	doc, err := attest.FetchFresh(ctx, s.attested, s.brokerURL, nonce)
+	if err != nil {
+		return s.must("fresh", err)
+	}
+	judged := attest.Config{URL: s.brokerURL, Policy: s.policy, Platforms: s.platforms}
+	a, err := attest.CheckFresh(ctx, doc, nonce, judged)
+	if err := s.must("fresh", err, fmt.Sprintf("made for our nonce %x…, in the build and under the rules that the policy names", nonce[:8])); err != nil {
+		return err
+	}
+	covered := 0
+	for _, k := range a.Keys {
+		if k.Covered {
+			covered++
+		}
+	}
+	if covered != len(a.Keys) {
+		err = fmt.Errorf("it covers %d of the %d keys that the broker lists", covered, len(a.Keys))
+	}
+	if err := s.must("keys", err, fmt.Sprintf("it covers all %d that the broker lists", len(a.Keys))); err != nil {
+		return err
+	}
+	nonce[0] ^= 1
+	_, err = attest.CheckFresh(ctx, doc, nonce, judged)
+	s.refused("replayed", "the same answer, to somebody who sent another nonce", err, func(err error) string {
+		if !strings.Contains(err.Error(), "does not answer this nonce") {
+			return ""
+		}
+		return "it does not answer that one"
+	})
+	return nil
+}
+
 // callAPI calls the API through the gateway.
 func (s *stage) callAPI(ctx context.Context) error {
-	s.out.Heading("4. The token opens the API, through the gateway")
+	s.out.Heading("5. The token opens the API, through the gateway")
 	return s.must("call", s.callWith(ctx, s.accessToken), fmt.Sprintf("GET %s/api: %q", s.gatewayURL, apiAnswer))
 }
 
@@ -140,7 +179,7 @@ func (e *statusError) Error() string {
 
 // speakOriginal exchanges and calls as users of the original broker do.
 func (s *stage) speakOriginal(ctx context.Context) error {
-	s.out.Heading("5. The original broker's interface still works")
+	s.out.Heading("6. The original broker's interface still works")
 	body, err := json.Marshal(map[string]string{"id_token": s.idToken})
 	if err != nil {
 		return err
