@@ -1,5 +1,5 @@
-# Everything here needs Go and nothing else, but for `interop`, which needs Node too, and
-# `peers`, which needs HAProxy, nginx and wrk.
+# Everything here needs Go and nothing else, but for `interop`, which needs Node too,
+# `peers`, which needs HAProxy, nginx and wrk, and `gramine`, which needs Gramine.
 # The tools that check the code are pinned in tools/go.mod and built into bin/.
 
 GO        ?= go
@@ -9,7 +9,7 @@ BENCHTIME ?= 1s
 COUNT     ?= 3
 PEERS     ?=
 
-.PHONY: all check fmt vet staticcheck vuln test bench fuzz interop peers cover clean
+.PHONY: all check fmt vet staticcheck vuln test bench fuzz interop peers release gramine cover clean
 
 all: check test
 
@@ -56,6 +56,14 @@ interop:
 ## peers: the gateway beside a bare proxy, HAProxy and nginx, measured in one run, as a table
 peers:
 	@tools/peers $(PEERS)
+
+## release: the programs, the same bytes wherever they are built, and what the hardware measures of the broker
+release:
+	@tools/release
+
+## gramine: the broker as an SGX enclave, signed, and its measurement (needs Gramine; KEY=FILE names the signing key)
+gramine:
+	@deploy/gramine/build $(KEY)
 
 ## cover: test coverage, as a list of functions
 cover:
