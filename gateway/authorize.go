@@ -141,12 +141,12 @@ func agree(said, more, name string) (string, error) {
 
 // splitURL splits an absolute URL without changing a byte of its path and query.
 func splitURL(s string) (host, target string, err error) {
-	rest, ok := strings.CutPrefix(s, "https://")
-	if !ok {
-		rest, ok = strings.CutPrefix(s, "http://")
+	u, err := url.ParseRequestURI(s)
+	if err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" {
+		// No user information, no scheme in capitals, and a host that means what it says: the rest is the target.
+		if target, ok := strings.CutPrefix(s, u.Scheme+"://"+u.Host); ok && strings.HasPrefix(target, "/") {
+			return u.Host, target, nil
+		}
 	}
-	if at := strings.IndexAny(rest, "/?"); ok && at > 0 && rest[at] == '/' {
-		return rest[:at], rest[at:], nil
-	}
-	return "", "", errors.New("X-Original-URL is not a URL of http or https with a path")
+	return "", "", errors.New("X-Original-URL is not a URL of http or https with a host and a path")
 }

@@ -70,6 +70,11 @@ func TestAuthorize(t *testing.T) {
 		{"ingress, no path", user, ingress("GET", "https://app.example"), 400},
 		{"ingress, a query for a path", user, ingress("GET", "https://app.example?/x"), 400},
 		{"ingress, another scheme", user, ingress("GET", "file:///x"), 400},
+		{"ingress, no host", user, ingress("GET", "http:///x"), 400},
+		{"ingress, a host that is none", user, ingress("GET", "http:// /"), 400},
+		{"ingress, a port that is none", user, ingress("GET", "http://app.example:x/"), 400},
+		{"ingress, a user before the host", user, ingress("GET", "http://app.example@other.example/x"), 400},
+		{"ingress, a port", user, ingress("GET", "http://[::1]:8080/x"), 200},
 		{"Caddy", user, caddy("GET", "/x?a=b"), 200},
 		{"Caddy, not enough", user, caddy("GET", "/admin"), 403},
 		{"both, alike", user, with(caddy("GET", "/x"), "X-Original-Uri", "/x"), 200},
@@ -136,6 +141,7 @@ func FuzzAuthorize(f *testing.F) {
 	f.Add("", "", "GET", "/x", "")
 	f.Add("GET", "", "", "", "https://app/x")
 	f.Add("GET", "//admin", "", "", "http://app//admin")
+	f.Add("GET", "", "", "", "http:// /")
 	f.Fuzz(func(t *testing.T, method, uri, forwardedMethod, forwardedURI, originalURL string) {
 		header := http.Header{}
 		for name, value := range map[string]string{
