@@ -3,16 +3,15 @@ package attest
 import (
 	"context"
 	"crypto"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
-	"math/big"
-	"net"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/confidential-token-broker/ctb/internal/selfsigned"
 )
 
 // commonName is the subject of every certificate, the original's too. Nothing
@@ -72,12 +71,7 @@ func evidenceExtension(ctx context.Context, q Quoter, public crypto.PublicKey, s
 }
 
 func selfSign(key crypto.Signer, b Binding, extensions []pkix.Extension) (*x509.Certificate, error) {
-	serial, err := newSerial()
-	if err != nil {
-		return nil, err
-	}
 	t := &x509.Certificate{
-		SerialNumber:          serial,
 		Subject:               pkix.Name{CommonName: commonName},
 		NotBefore:             b.Issued,
 		NotAfter:              b.Expires,
@@ -88,29 +82,11 @@ func selfSign(key crypto.Signer, b Binding, extensions []pkix.Extension) (*x509.
 	if b.Use == UseTLS {
 		t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	}
-	for _, name := range b.Names {
-		if ip := net.ParseIP(name); ip != nil {
-			t.IPAddresses = append(t.IPAddresses, ip)
-		} else {
-			t.DNSNames = append(t.DNSNames, name)
-		}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
+	cert, err := selfsigned.Certificate(key, t, b.Names)
 	if err != nil {
 		return nil, fmt.Errorf("certify: %w", err)
 	}
-	return x509.ParseCertificate(der)
-}
-
-// newSerial returns a random positive number of at most 127 bits, since DER
-// would spend a 17th byte on the sign of a 128-bit one.
-func newSerial() (*big.Int, error) {
-	limit := new(big.Int).Lsh(big.NewInt(1), 127)
-	n, err := rand.Int(rand.Reader, limit.Sub(limit, big.NewInt(1)))
-	if err != nil {
-		return nil, err
-	}
-	return n.Add(n, big.NewInt(1)), nil // RFC 5280 section 4.1.2.2: positive
+	return cert, nil
 }
 
 // Schemes tells by which schemes a certificate carries evidence, DICE first.

@@ -12,8 +12,6 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
 	"net/url"
 	"slices"
 	"sync"
@@ -23,6 +21,7 @@ import (
 	"github.com/confidential-token-broker/ctb"
 	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/internal/jose"
+	"github.com/confidential-token-broker/ctb/internal/selfsigned"
 )
 
 // TLSCertificate returns an attested certificate for a key made here, ECDSA on
@@ -310,31 +309,14 @@ func (k *tlsKey) fresh(now time.Time, digest [32]byte) bool {
 
 // withoutEvidence makes a certificate that nobody but its own key vouches for, so that liveness can be asked for over TLS.
 func (t *tlsKeys) withoutEvidence(key crypto.Signer, now time.Time) (*tlsKey, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 126))
-	if err != nil {
-		return nil, err
-	}
-	template := &x509.Certificate{
-		SerialNumber:          serial.Add(serial, big.NewInt(1)), // RFC 5280 section 4.1.2.2: positive
+	cert, err := selfsigned.Certificate(key, &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "confidential token broker, without evidence"},
 		NotBefore:             now.Add(-ctb.Leeway).Truncate(time.Second),
 		NotAfter:              now.Add(2 * t.config.RotateEvery).Truncate(time.Second),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true, // and no CA
-	}
-	for _, name := range tlsNames(t.config.Issuer, t.config.Names) {
-		if ip := net.ParseIP(name); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, name)
-		}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	cert, err := x509.ParseCertificate(der)
+	}, tlsNames(t.config.Issuer, t.config.Names))
 	if err != nil {
 		return nil, err
 	}
