@@ -26,18 +26,14 @@ func (m amd) collateral(ctx context.Context, open *evidence.Collateral, e *attes
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	c, missing := source.Collateral(ctx, platform)
-	if len(e.Collateral) > 0 { // the host's certificates: of a VLEK nobody else has any
-		brought, err := kds.ParseCollateral(e.Collateral)
-		if err != nil {
+	var came *kds.Collateral // the host's certificates: of a VLEK nobody else has any
+	if len(e.Collateral) > 0 {
+		if came, err = kds.ParseCollateral(e.Collateral); err != nil {
 			return nil, time.Time{}, fmt.Errorf("what came with the evidence: %w", err)
 		}
-		if c == nil {
-			c = new(kds.Collateral)
-		}
-		c = c.Complete(brought)
 	}
-	if c == nil {
+	c, missing := kds.Staple(ctx, source, e.Quote, came)
+	if missing != nil && came == nil {
 		return nil, time.Time{}, missing
 	}
 	chain, err := c.Verify(m.root)

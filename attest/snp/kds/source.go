@@ -17,8 +17,8 @@ type Source interface {
 // ErrNoCollateral is returned if neither the evidence nor the verifier has collateral. It is a [tee.ErrUnavailable].
 var ErrNoCollateral = fmt.Errorf("no collateral, neither with the evidence nor from the verifier: %w", tee.ErrUnavailable)
 
-// Staple returns all collateral of a report, to go along with it as evidence: what came with it, which may be nil, completed from the source. If
-// that fails, it returns what came and the error. Nothing is verified here, since whoever gets it verifies it.
+// Staple returns all collateral of a report, to go along with it as evidence: what the source has, completed by what came with the report, which may
+// be nil. If the source has nothing, it returns what came and the error. Nothing is verified here, since whoever gets it verifies it.
 func Staple(ctx context.Context, source Source, report []byte, came *Collateral) (*Collateral, error) {
 	if came == nil {
 		came = new(Collateral)
@@ -34,6 +34,5 @@ func Staple(ctx context.Context, source Source, report []byte, came *Collateral)
 	if err != nil {
 		return came, err
 	}
-	// CA, root and list belong together; the certificate that came is the one of the key that signed.
-	return (&Collateral{Leaf: came.Leaf}).Complete(more), nil
+	return more.Complete(came), nil
 }
