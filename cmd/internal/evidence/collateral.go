@@ -81,7 +81,7 @@ func (c *Collateral) Status() []Entry {
 	if c == nil {
 		return nil
 	}
-	return append(c.intel.status(), c.amd.status()...)
+	return append(c.intel.entries(), c.amd.entries()...)
 }
 
 // Entry is one platform that a collateral service was asked for.
@@ -91,11 +91,19 @@ type Entry struct {
 	DiskErr  error  // what is wrong with the cache's directory
 }
 
-func (s Source) clock() func() time.Time {
-	if s.Now == nil {
-		return time.Now
+// aboutFile says of which file an error is.
+func (s Source) aboutFile(err error) error {
+	if err != nil {
+		return fmt.Errorf("collateral %s: %w", s.File, err)
 	}
-	return s.Now
+	return nil
+}
+
+func (s Source) now() time.Time {
+	if s.Now == nil {
+		return time.Now()
+	}
+	return s.Now()
 }
 
 // Warnings reads the files and says what an operator should know of what they

@@ -1,38 +1,42 @@
 package evidence
 
 import (
-	"context"
 	"crypto/x509"
 	"fmt"
-	"time"
 
 	"github.com/confidential-token-broker/ctb/attest/dcap"
 	"github.com/confidential-token-broker/ctb/attest/dcap/pcs"
 )
 
-// intel is a [dcap.Source]: what a collateral service has, as package pcs keeps and verifies it, then what the file has.
-type intel struct {
-	cache *pcs.Cache       // nil: no service
-	file  *dcap.Collateral // nil: no file
-
-	path string // of the file
-	root *x509.Certificate
-	now  func() time.Time
-}
+type intel = kept[dcap.Platform, dcap.Collateral]
 
 func (s Source) openIntel(file *dcap.Collateral, root *x509.Certificate) (*intel, error) {
-	c := &intel{file: file, path: s.File, root: root, now: s.clock()}
+	k := &intel{file: file, fits: func(p dcap.Platform) error {
+		judged, err := (&dcap.Verifier{Root: root}).Inspect(file, s.now())
+		if err == nil && judged.Platform != p {
+			err = fmt.Errorf("it is about the platform %v", judged.Platform)
+		}
+		return s.aboutFile(err)
+	}}
 	if s.PCS == "" {
-		return c, nil
+		return k, nil
 	}
 	client, _, err := s.pcsClient()
 	if err != nil {
 		return nil, err
 	}
-	if c.cache, err = pcs.NewCache(pcs.CacheConfig{Source: client, Root: root, Dir: s.Cache, Now: s.Now}); err != nil {
+	cache, err := pcs.NewCache(pcs.CacheConfig{Source: client, Root: root, Dir: s.Cache, Now: s.Now})
+	if err != nil {
 		return nil, fmt.Errorf("collateral cache: %w", err)
 	}
-	return c, nil
+	k.cache = cache
+	k.status = func() (all []Entry) {
+		for _, e := range cache.Status() {
+			all = append(all, Entry{e.Platform.String(), e.Err, e.DiskErr})
+		}
+		return all
+	}
+	return k, nil
 }
 
 // pcsClient returns what asks the collateral service.
@@ -52,50 +56,4 @@ func (s Source) pcsClient() (*pcs.Client, []string, error) {
 		c.HTTP, warnings = o.HTTP, nil
 	}
 	return c, warnings, err
-}
-
-// Collateral returns collateral of the platform. What comes from the service
-// was verified and is about p; what comes from the file is as it is, for the verifier to judge.
-func (c *intel) Collateral(ctx context.Context, p dcap.Platform) (*dcap.Collateral, error) {
-	if c.cache == nil {
-		return c.file, nil
-	}
-	got, err := c.cache.Collateral(ctx, p)
-	if err == nil || c.file == nil {
-		return got, err
-	}
-	if useless := c.fits(p); useless != nil {
-		return nil, fmt.Errorf("%w; and %w", err, useless)
-	}
-	return c.file, nil
-}
-
-// fits tells why the file does not serve in the place of the service, so that the error has both reasons.
-func (c *intel) fits(p dcap.Platform) error {
-	judged, err := (&dcap.Verifier{Root: c.root}).Inspect(c.file, c.now())
-	if err == nil && judged.Platform != p {
-		err = fmt.Errorf("it is about the platform %v", judged.Platform)
-	}
-	if err != nil {
-		return fmt.Errorf("collateral %s: %w", c.path, err)
-	}
-	return nil
-}
-
-func (c *intel) err() error {
-	if c == nil || c.cache == nil {
-		return nil
-	}
-	return c.cache.Err()
-}
-
-func (c *intel) status() []Entry {
-	if c == nil || c.cache == nil {
-		return nil
-	}
-	var all []Entry
-	for _, e := range c.cache.Status() {
-		all = append(all, Entry{e.Platform.String(), e.Err, e.DiskErr})
-	}
-	return all
 }
