@@ -9,10 +9,8 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/asn1"
 	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 
@@ -171,8 +169,7 @@ func (a algorithm) verify(key crypto.PublicKey, signed, sig []byte) bool {
 		if len(sig) != 2*size {
 			return false
 		}
-		r, s := new(big.Int).SetBytes(sig[:size]), new(big.Int).SetBytes(sig[size:])
-		return ecdsa.Verify(key.(*ecdsa.PublicKey), a.sum(signed), r, s)
+		return ecdsa.VerifyASN1(key.(*ecdsa.PublicKey), a.sum(signed), asn1ECDSA(sig))
 	default:
 		return ed25519.Verify(key.(ed25519.PublicKey), signed, sig)
 	}
@@ -260,21 +257,6 @@ func (a algorithm) sign(key crypto.Signer, signed []byte) ([]byte, error) {
 	default:
 		return key.Sign(rand.Reader, signed, crypto.Hash(0))
 	}
-}
-
-// rawECDSA turns the ASN.1 form of a signature into r ‖ s (RFC 7518 section 3.4).
-func rawECDSA(der []byte, size int) ([]byte, error) {
-	var sig struct{ R, S *big.Int }
-	if rest, err := asn1.Unmarshal(der, &sig); err != nil || len(rest) > 0 {
-		return nil, errors.New("signer gave no ECDSA signature")
-	}
-	if sig.R.Sign() <= 0 || sig.S.Sign() <= 0 || sig.R.BitLen() > 8*size || sig.S.BitLen() > 8*size {
-		return nil, errors.New("signer gave an ECDSA signature of another curve")
-	}
-	raw := make([]byte, 2*size)
-	sig.R.FillBytes(raw[:size])
-	sig.S.FillBytes(raw[size:])
-	return raw, nil
 }
 
 // printable shortens what came from outside for an error message.
