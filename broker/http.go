@@ -198,7 +198,6 @@ func writeUnavailable(w http.ResponseWriter, description string) {
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	var body bytes.Buffer
-	body.Grow(2048) // most answers fit
 	e := json.NewEncoder(&body)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
