@@ -65,6 +65,12 @@ func TestExchangeGivesAllThatTheRuleGives(t *testing.T) {
 	if text, _ := token.Claim("simulated"); string(text) != "true" {
 		t.Error("a token of simulated hardware does not say so")
 	}
+	for _, simulated := range []bool{true, false} {
+		f := newFixture(t, func(c *Config) { c.Simulated = simulated }, p)
+		if _, page := f.get(t, "/readyz"); strings.Contains(page, `"simulated":true`) != simulated {
+			t.Errorf("simulated %v: the status page says %s", simulated, page)
+		}
+	}
 }
 
 func TestAudienceAndResourceAreBothTargets(t *testing.T) {

@@ -172,6 +172,9 @@ func TestProgram(t *testing.T) {
 	put("broker.yaml", "issuer: https://127.0.0.1\nlisten: 127.0.0.1:0\ntee: simulated\nsimulated: {directory: dev}\nrules: rules.json\naudit: {file: audit.jsonl}\n")
 
 	command, log, started := launch(t, build(t, "simulated"), filepath.Join(dir, "broker.yaml"))
+	if warned := log.wait(t, "no hardware vouches for the keys"); !strings.Contains(warned, `"level":"WARN"`) {
+		t.Errorf("simulated hardware is no warning: %s", warned)
+	}
 
 	// The certificate is self-signed and attested; to verify its evidence is the checkers' test.
 	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
@@ -196,7 +199,7 @@ func TestProgram(t *testing.T) {
 	if keys, err := jose.ParseSet([]byte(set)); err != nil || len(keys) != 2 {
 		t.Errorf("got %d keys, %v: want the one in use and the next", len(keys), err)
 	}
-	if page := get(t, web, "https://"+started.Address+"/readyz"); !strings.Contains(page, started.Rules) || !strings.Contains(page, `"announced"`) {
+	if page := get(t, web, "https://"+started.Address+"/readyz"); !strings.Contains(page, started.Rules) || !strings.Contains(page, `"announced"`) || !strings.Contains(page, `"simulated":true`) {
 		t.Errorf("readyz: %s", page)
 	}
 
