@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -237,12 +236,46 @@ func TestEachFailureIsClear(t *testing.T) {
 	}
 }
 
-// Gramine says that permission is denied whatever went wrong between the enclave and its host; root sees it only so.
-func TestQuoteThatWasNotMade(t *testing.T) {
-	err := unmade(&fs.PathError{Op: "open", Path: "/dev/attestation/quote", Err: syscall.EACCES})
-	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "open /dev/attestation/quote: permission denied: Gramine got no quote from its host") ||
-		!strings.Contains(err.Error(), "/var/run/aesmd/aesm.socket") {
-		t.Errorf("got %v", err)
+// closed puts a file that can't be opened in the place of another. Of root, the kernel's own settings keep their word: one is for
+// writing alone, the other for reading.
+func closed(t *testing.T, path string) {
+	t.Helper()
+	var err error
+	if os.Getuid() != 0 {
+		err = os.Chmod(path, 0)
+	} else if err = os.Remove(path); err == nil {
+		setting, flag := "/proc/sys/net/ipv4/route/flush", os.O_RDONLY
+		if filepath.Base(path) == fileData {
+			setting, flag = "/proc/sys/kernel/ostype", os.O_WRONLY
+		}
+		if f, err := os.OpenFile(setting, flag, 0); !errors.Is(err, fs.ErrPermission) {
+			f.Close()
+			t.Skipf("nothing here is closed to root: %v", err)
+		}
+		err = os.Symlink(setting, path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Gramine says that permission is denied whatever went wrong between the enclave and its host. Of its other files it says so where that is meant.
+func TestPermissionDenied(t *testing.T) {
+	for name, says := range map[string]string{
+		fileType: "permission denied", fileData: "permission denied",
+		fileQuote: "permission denied: Gramine got no quote from its host; see whether the AESM service runs there, the enclave can reach its socket (/var/run/aesmd/aesm.socket)",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := files(t, map[string]string{fileType: "dcap", fileData: "", fileQuote: ""})
+			closed(t, filepath.Join(dir, name))
+			_, err := (&Quoter{Dir: dir}).Quote(t.Context(), numbered(1))
+			if !errors.Is(err, fs.ErrPermission) || !strings.HasPrefix(err.Error(), "gramine: open "+filepath.Join(dir, name)+": "+says) {
+				t.Errorf("got %v, want that %s can't be opened: … %s", err, name, says)
+			}
+			if name != fileQuote && strings.Contains(err.Error(), "AESM") {
+				t.Errorf("got %v, which is not of the quote", err)
+			}
+		})
 	}
 }
 
