@@ -62,7 +62,7 @@ func newExchange(s streams) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	flags := cmd.Flags()
-	flags.Var(text{&f.broker, "URL"}, "broker", "the broker's issuer URL")
+	flags.Var(text{&f.broker, "URL"}, "broker", "the broker's issuer URL, or that of its token endpoint")
 	f.register(cmd)
 	flags.Var(list{&f.audience, "NAME"}, "audience", "for whom the token is wanted; may be repeated (default all that the rule gives)")
 	flags.Var(list{&f.resource, "URI"}, "resource", "the same, as a resource (RFC 8707); may be repeated")
@@ -126,20 +126,26 @@ func (f *exchangeFlags) client(ctx context.Context, s streams, broker *url.URL) 
 	if err != nil {
 		return nil, err
 	}
-	c, err := attest.TLSConfig(attest.Config{URL: broker.String(), Policy: judge.policy, Platforms: judge.platforms})
+	c, err := attest.TLSConfig(attest.Config{URL: issuerOf(broker), Policy: judge.policy, Platforms: judge.platforms})
 	if err != nil {
 		return nil, usagef("", "%s: %w", f.policy, err)
 	}
 	return fetch.ClientTLS(c), nil
 }
 
+// A broker may be named by its token endpoint, too.
+const tokenPath = "/token"
+
 // tokenEndpoint is where the broker exchanges tokens.
-func tokenEndpoint(issuer *url.URL) string {
-	if strings.HasSuffix(issuer.Path, "/token") {
-		return issuer.String()
+func tokenEndpoint(broker *url.URL) string {
+	if strings.HasSuffix(broker.Path, tokenPath) {
+		return broker.String()
 	}
-	return issuer.JoinPath("token").String()
+	return broker.JoinPath(tokenPath).String()
 }
+
+// issuerOf is the broker's issuer URL.
+func issuerOf(broker *url.URL) string { return strings.TrimSuffix(broker.String(), tokenPath) }
 
 // words splits scopes at spaces, so that --scope "read write" means two.
 func words(list []string) []string {

@@ -41,6 +41,10 @@ func TestExchangePlatforms(t *testing.T) {
 			if code != exitOK || strings.TrimSpace(out) != "the-token" || b.asked.Load() != 1 {
 				t.Errorf("ours: got exit code %d after %d requests: %s", code, b.asked.Load(), out)
 			}
+			code, out = runHere(t, "id.tok.en", "exchange", "--broker", b.url+"/token", "--policy", policy)
+			if code != exitOK || strings.TrimSpace(out) != "the-token" || b.asked.Load() != 2 {
+				t.Errorf("by its token endpoint: got exit code %d after %d requests: %s", code, b.asked.Load(), out)
+			}
 			text, err := os.ReadFile(policy)
 			if err != nil {
 				t.Fatal(err)
@@ -50,7 +54,7 @@ func TestExchangePlatforms(t *testing.T) {
 				t.Fatal(err)
 			}
 			code, out = runHere(t, "id.tok.en", "exchange", "--broker", b.url, "--policy", policy)
-			if code != exitNo || !strings.Contains(out, "✗ "+test.measurement) || !strings.Contains(out, "the id token was not sent") || b.asked.Load() != 1 {
+			if code != exitNo || !strings.Contains(out, "✗ "+test.measurement) || !strings.Contains(out, "the id token was not sent") || b.asked.Load() != 2 {
 				t.Errorf("another build: got exit code %d after %d requests: %s", code, b.asked.Load(), out)
 			}
 		})
