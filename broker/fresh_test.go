@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -242,6 +243,36 @@ func TestFloodOfNonces(t *testing.T) {
 			t.Errorf("%d wait", n)
 		}
 	})
+}
+
+// A key that gets its evidence while askers wait is covered by the statement that answers them.
+func TestFreshEvidenceOfTheNewestKeys(t *testing.T) {
+	p := newIDP(t, "https://idp.example.com/", "ES256")
+	f := newFixture(t, nil, p)
+	nonce := newNonce()
+	var answer *httptest.ResponseRecorder
+	synctest.Test(t, func(t *testing.T) {
+		f.quoting.begin()
+		go func() { answer = f.askFresh(t.Context(), "192.0.2.1:1", nonce) }()
+		synctest.Wait()
+		if err := f.SetRules(t.Context(), parseRules(t, ruleFile("-new", p))); err != nil {
+			t.Fatal(err)
+		}
+		f.quoting.done(true)
+		time.Sleep(time.Minute) // so that what answers him ends
+	})
+	if answer.Code != 200 {
+		t.Fatalf("got %d: %s", answer.Code, answer.Body)
+	}
+	keys := f.checkFresh(t, answer.Body.Bytes(), nonce).Keys
+	for _, id := range f.published(t) {
+		if !slices.ContainsFunc(keys, func(k attest.FreshKey) bool { return k.KeyID == id && k.Covered }) {
+			t.Errorf("the key %s is published and not covered: %+v", id, keys)
+		}
+	}
+	if len(f.published(t)) != 2 {
+		t.Errorf("got %v, want the key in use and the next", f.published(t))
+	}
 }
 
 // Who leaves is forgotten, and no quote is made for him.
