@@ -89,6 +89,9 @@ func underLoad(t *testing.T, w *world, v *verdicts, header func(credential strin
 	change()
 	close(stop)
 	workers.Wait()
+	if asked.Load() == 0 {
+		t.Error("nobody asked: that shows nothing")
+	}
 	return asked.Load()
 }
 
