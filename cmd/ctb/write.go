@@ -12,6 +12,9 @@ import (
 // server that watches it, sees the old content or the new. Everybody may read it. What is
 // there and no file, such as /dev/null, is not replaced by one.
 func writeFile(path string, data []byte) (err error) {
+	if path == "-" { // elsewhere it means a stream
+		return usagef("leave it out for the standard output, or write ./-", "--out: got -, want a file")
+	}
 	if there, err := os.Lstat(path); err == nil && there.Mode().Type()&^fs.ModeSymlink != 0 {
 		return usagef("name a file", "--out: %s is none, and is not replaced", path)
 	}

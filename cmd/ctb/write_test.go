@@ -43,6 +43,12 @@ func TestWriteFile(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
+	if err := writeFile("-", nil); err == nil || !strings.Contains(err.Error(), "want a file") || exists("-") {
+		t.Errorf("-: got %v", err)
+	}
+	if err := writeFile("./-", []byte("after")); err != nil || !exists("-") {
+		t.Errorf("./-: got %v", err)
+	}
 	if left, _ := filepath.Glob(".*"); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
