@@ -130,7 +130,12 @@ type line struct {
 // launch starts the program and returns when it serves.
 func launch(t *testing.T, program, config string) (*exec.Cmd, *lines, line) {
 	t.Helper()
-	command := exec.Command(program, "-config", config)
+	return follows(t, exec.Command(program, "-config", config))
+}
+
+// follows starts the command of the program and returns when it serves.
+func follows(t *testing.T, command *exec.Cmd) (*exec.Cmd, *lines, line) {
+	t.Helper()
 	stderr, err := command.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

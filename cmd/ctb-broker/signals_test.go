@@ -268,11 +268,7 @@ func waitKilled(command *exec.Cmd) error {
 // verifies asks a checker of the keys at the address about a token.
 func verifies(t *testing.T, c attest.Config, token string) error {
 	t.Helper()
-	trust, err := attest.TLSConfig(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Client = &http.Client{Transport: &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}}
+	c.Client = attestedClient(t, c)
 	keys, err := attest.NewKeySet(c)
 	if err != nil {
 		t.Fatal(err)
@@ -283,4 +279,14 @@ func verifies(t *testing.T, c attest.Config, token string) error {
 	}
 	_, err = v.Verify(t.Context(), token)
 	return err
+}
+
+// attestedClient knows the server by its evidence.
+func attestedClient(t *testing.T, c attest.Config) *http.Client {
+	t.Helper()
+	trust, err := attest.TLSConfig(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}}
 }
