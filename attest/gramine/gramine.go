@@ -64,7 +64,7 @@ func (q *Quoter) line() *patient.Line {
 func (q *Quoter) Detect(ctx context.Context) (string, error) {
 	kind, err := patient.Do(ctx, q.line(), q.kind)
 	if err != nil {
-		return "", fmt.Errorf("gramine: %w", err)
+		return "", fmt.Errorf("gramine: %w", q.slow(err))
 	}
 	return kind, nil
 }
@@ -84,9 +84,17 @@ func (q *Quoter) Quote(ctx context.Context, data [64]byte) (*tee.Evidence, error
 		err = check(quote, data)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("gramine: %w", err)
+		return nil, fmt.Errorf("gramine: %w", q.slow(err))
 	}
 	return &tee.Evidence{Platform: tee.DCAP, Quote: quote}, nil
+}
+
+// slow adds what may be slow about a call that has not come back.
+func (q *Quoter) slow(err error) error {
+	if !errors.Is(err, patient.ErrNotBack) {
+		return err
+	}
+	return fmt.Errorf("%s: %w; see whether the AESM service on the host answers, and the quote provider library its PCCS", q.dir(), err)
 }
 
 // kind reads the type of the attestation, and says what is wrong with any other than "dcap".

@@ -113,7 +113,7 @@ func TestSlow(t *testing.T) {
 	}()
 	<-opened
 	cancel()
-	if err := <-slow; !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), "gramine: ") {
+	if err := <-slow; !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), "gramine: "+d.dir+": the call has not come back: ") || !strings.Contains(err.Error(), "AESM") {
 		t.Errorf("got %v", err)
 	}
 

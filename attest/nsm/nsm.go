@@ -80,6 +80,9 @@ func (q *Quoter) send(ctx context.Context, r request.Request) (response.Response
 		}
 		return answer, refusal(answer.Error)
 	})
+	if errors.Is(err, patient.ErrNotBack) {
+		err = fmt.Errorf("%w; the security module or its driver hangs, see the kernel's log", err)
+	}
 	if err != nil {
 		return answer, fmt.Errorf("nsm: %w", err)
 	}

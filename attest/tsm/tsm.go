@@ -90,6 +90,9 @@ func (q *Quoter) ask(ctx context.Context, data *[64]byte) (answer, error) {
 			}
 		}
 	})
+	if errors.Is(err, patient.ErrNotBack) {
+		err = fmt.Errorf("%w; see the kernel's log, and for TDX the host's quote generation service (QGS)", err)
+	}
 	if err != nil {
 		return answer{}, fmt.Errorf("configfs-tsm: %w", err)
 	}

@@ -18,6 +18,9 @@ type Line struct {
 	place chan struct{} // of the call that is under way
 }
 
+// ErrNotBack is wrapped by the error for who waited for a call, his or an earlier one, until his context ended.
+var ErrNotBack = errors.New("has not come back")
+
 var errExited = errors.New("the call ended its goroutine")
 
 // Do waits for its turn, calls, and returns what the call returns. If ctx ends before, it
@@ -32,7 +35,7 @@ func Do[T any](ctx context.Context, l *Line, call func() (T, error)) (T, error) 
 	select {
 	case l.place <- struct{}{}:
 	case <-ctx.Done():
-		return none, fmt.Errorf("an earlier call has not come back: %w", context.Cause(ctx))
+		return none, fmt.Errorf("an earlier call %w: %w", ErrNotBack, context.Cause(ctx))
 	}
 	type result struct {
 		value T
@@ -54,6 +57,6 @@ func Do[T any](ctx context.Context, l *Line, call func() (T, error)) (T, error) 
 	case r := <-done:
 		return r.value, r.err
 	case <-ctx.Done():
-		return none, fmt.Errorf("the call has not come back: %w", context.Cause(ctx))
+		return none, fmt.Errorf("the call %w: %w", ErrNotBack, context.Cause(ctx))
 	}
 }

@@ -82,7 +82,7 @@ func TestGivesUpWithItsContext(t *testing.T) {
 				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, why)
 				defer cancel()
 				got, err := Do(ctx, &l, call)
-				if got != "" || !errors.Is(err, why) || !strings.Contains(err.Error(), "has not come back") {
+				if got != "" || !errors.Is(err, why) || !errors.Is(err, ErrNotBack) || !strings.Contains(err.Error(), "has not come back") {
 					t.Errorf("got %q, %v", got, err)
 				}
 			})
