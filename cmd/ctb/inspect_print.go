@@ -56,6 +56,10 @@ func (x *finding) printRuns(w *report.Writer, p platform) {
 	}
 	w.Row("debug", debug)
 	p.printRuns(x, w)
+	if x.Nitro != nil && len(x.Nitro.UserData) != len(x.ReportData) {
+		w.Row("report data", "none: user data of 64 bytes would be")
+		return
+	}
 	w.Row("report data", digits(x.ReportData)...)
 }
 
