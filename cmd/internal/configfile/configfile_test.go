@@ -25,6 +25,9 @@ func TestDecodeSaysWhere(t *testing.T) {
 		"name: a\n---\nname: b\n":       "f: it has more than one document, want one",
 		"name: 'a\n":                    "f:1:7:",
 		"{\"name\": \"a\", \"x\": 1}\n": "f:1:15: unknown field \"x\"",
+		"\ufeffname: a\n":               "f: the text begins with a byte order mark (EF BB BF): save it as UTF-8 without BOM",
+		"\xff\xfen\x00a\x00:\x00":       "f: the text is UTF-16: save it as UTF-8 without BOM",
+		"\xfe\xff\x00n\x00a\x00:":       "f: the text is UTF-16: save it as UTF-8 without BOM",
 	} {
 		if _, err := Decode("f", []byte(text), new(example)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q in it", text, err, want)
