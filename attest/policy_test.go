@@ -102,6 +102,9 @@ func TestParsePolicyRefuses(t *testing.T) {
 	tests := map[string]struct{ policy, want string }{
 		"empty":                         {"", "builds: the file is empty"},
 		"only a comment":                {"# nothing\n", "builds: the file is empty"},
+		"byte order mark":               {"\ufeff" + ok, "line 1, column 1: the text begins with a byte order mark (EF BB BF): save it as UTF-8 without BOM"},
+		"UTF-16":                        {"\xff\xfeb\x00u\x00", "line 1, column 1: the text is UTF-16: save it as UTF-8 without BOM"},
+		"UTF-16, high bytes first":      {"\xfe\xff\x00b\x00u", "line 1, column 1: the text is UTF-16"},
 		"a word":                        {"hello", `line 1, column 1: got "hello", want keys and values`},
 		"a list":                        {"- tee: sgx\n", "line 1, column 1: got a list, want keys and values"},
 		"no builds":                     {"issuer: https://b.example\n", "builds: no build is named"},

@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -46,6 +47,12 @@ func ParsePolicy(data []byte) (*Policy, error) {
 func parseDocument(data []byte) (ast.Node, error) {
 	if len(data) > maxPolicy {
 		return nil, fmt.Errorf("got a policy of %d bytes, want at most %d", len(data), maxPolicy)
+	}
+	switch { // the parser would take what an editor put there for a part of the first key
+	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
+		return nil, errors.New("line 1, column 1: the text begins with a byte order mark (EF BB BF): save it as UTF-8 without BOM")
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return nil, errors.New("line 1, column 1: the text is UTF-16: save it as UTF-8 without BOM")
 	}
 	tokens := lexer.Tokenize(string(data))
 	if err := checkTokens(tokens); err != nil {
