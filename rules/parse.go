@@ -73,6 +73,9 @@ func Parse(data []byte) (*Set, error) {
 // better message.
 func isBinary(data []byte) bool {
 	start := bytes.TrimLeft(data, " \t\r\n")
+	if len(data) > 3 && (data[0] == 0xff && data[1] == 0xfe && data[3] == 0 || data[0] == 0xfe && data[1] == 0xff && data[2] == 0) {
+		return false // UTF-16
+	}
 	return len(start) > 0 && start[0] != '{' && !bytes.HasPrefix(start, []byte("\xef\xbb\xbf")) && !utf8.Valid(data)
 }
 
