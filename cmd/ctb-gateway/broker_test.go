@@ -55,6 +55,7 @@ func TestBroker(t *testing.T) {
 	b := ctbtest.NewBroker(t, nil)
 	config, policy := configureBroker(t, b, "issuer: "+b.URL)
 	p := startGateway(t, config)
+	p.wait("policy.yaml: simulated_root: simulated evidence is accepted, which protects nothing")
 	p.wait("keys are at hand")
 	token := b.Exchange(b.IdP.Login(ctbtest.Subject))
 	if got := p.status(http.DefaultClient, "http", token); got != http.StatusOK {
@@ -72,9 +73,11 @@ func TestBroker(t *testing.T) {
 	}
 	at := bytes.Index(text, []byte("mrenclave: ")) + len("mrenclave: ")
 	copy(text[at:at+8], "00000000")
+	mark := len(p.output())
 	replace(t, policy, text)
 	p.cmd.Process.Signal(syscall.SIGHUP)
 	p.wait(`"msg":"reloaded"`)
+	p.waitSince(mark, "simulated evidence is accepted") // a policy that was read anew may have become weaker
 	if got := p.status(http.DefaultClient, "http", token); got != http.StatusServiceUnavailable {
 		t.Errorf("under a policy for another build: got %d, want 503", got)
 	}

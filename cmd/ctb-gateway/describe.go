@@ -22,11 +22,36 @@ func (s *service) describe(w io.Writer) error {
 		for _, f := range facts {
 			fmt.Fprintf(t, "  %s\t%s\n", f[0], f[1])
 		}
-		for _, text := range now.unknownNames() {
+		for _, text := range now.warnings() {
 			fmt.Fprintf(t, "  WARNING\t%s\n", text)
 		}
 	}
 	return t.Flush()
+}
+
+// warnings tell what in the files is allowed but better not so.
+func (s *state) warnings() []string { return append(s.unknownNames(), s.policyWarnings()...) }
+
+// policyWarnings are those of the policies, such as that simulated evidence is accepted, and of a
+// policy whose keys sign no token that the issuer's block takes.
+func (s *state) policyWarnings() []string {
+	var all []string
+	for n, k := range s.issuers {
+		p := k.value.Get().policy
+		if p == nil {
+			continue
+		}
+		i := s.config.Issuers[n]
+		for _, text := range p.Warnings(time.Now()) {
+			all = append(all, i.Broker.Policy+": "+text)
+		}
+		// A broker of the original's profile has a name that is no URL in its tokens.
+		if p.Issuer != "" && p.Issuer != i.Name && strings.Contains(i.Name, "://") {
+			all = append(all, fmt.Sprintf("%s: issuer: keys of %s alone are accepted, and tokens of %s alone, so none is: correct the policy's issuer or that of %s",
+				i.Broker.Policy, p.Issuer, i.Name, i.Key))
+		}
+	}
+	return all
 }
 
 // unknownNames tells of rules that name API keys which the whitelist does not have: one
@@ -57,9 +82,12 @@ func (s *state) unknownNames() []string {
 // facts are what an operator may want to compare with what he meant: name and words of each.
 func (s *state) facts() [][2]string {
 	var facts [][2]string
-	for _, k := range s.issuers {
+	for n, k := range s.issuers {
 		if text := keysInWords(k.value.Get().inFile); text != "" {
 			facts = append(facts, [2]string{"keys of " + k.name, text})
+		}
+		if p := k.value.Get().policy; p != nil {
+			facts = append(facts, [2]string{s.config.Issuers[n].Broker.Policy, count(len(p.Builds), "build") + "; ctb policy check says what is accepted"})
 		}
 	}
 	if s.whitelist != nil {

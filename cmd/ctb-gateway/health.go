@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/confidential-token-broker/ctb"
+	"github.com/confidential-token-broker/ctb/attest"
 	"github.com/confidential-token-broker/ctb/cmd/internal/evidence"
 	"github.com/confidential-token-broker/ctb/internal/refetch"
 )
@@ -25,6 +26,7 @@ type heldKeys struct {
 	set        ctb.KeySet
 	inFile     ctb.StaticKeys       // before any narrowing; nil for those that are fetched
 	source     fetched              // nil for keys of a file
+	policy     *attest.Policy       // that says which keys of a broker are good; nil for other keys
 	collateral *evidence.Collateral // that the evidence of a broker's keys is judged by; nil: none is configured
 
 	asked    atomic.Bool  // since the files were read

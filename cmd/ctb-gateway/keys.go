@@ -73,7 +73,7 @@ func readKeys(c *config.Config, i config.Issuer) (*heldKeys, error) {
 		held.set, held.source, err = keys, keys, fault("ca_path", err)
 	default:
 		var keys *attest.KeySet
-		keys, held.collateral, err = attestedKeys(i, fault)
+		keys, err = attestedKeys(held, i, fault)
 		held.set, held.source = keys, keys
 	}
 	if err != nil || len(i.Algorithms) == 0 {
@@ -129,16 +129,17 @@ func jwksFile(path string) (ctb.StaticKeys, error) {
 }
 
 // attestedKeys are keys for which the hardware vouches, in a build and under
-// rules that the policy accepts.
-func attestedKeys(i config.Issuer, fault func(string, error) error) (*attest.KeySet, *evidence.Collateral, error) {
+// rules that the policy accepts. Policy and collateral go into held.
+func attestedKeys(held *heldKeys, i config.Issuer, fault func(string, error) error) (*attest.KeySet, error) {
 	policy, root, err := evidence.LoadPolicy(i.Broker.Policy)
 	if err != nil {
-		return nil, nil, fault("broker.policy", err)
+		return nil, fault("broker.policy", err)
 	}
 	collateral, err := i.Broker.Collateral.Open(root)
 	if err != nil {
-		return nil, nil, fault("broker.collateral", err)
+		return nil, fault("broker.collateral", err)
 	}
+	held.policy, held.collateral = policy, collateral
 	conf := attest.Config{URL: i.Broker.URL, Policy: policy, Platforms: platforms.All(root, collateral)}
 	if i.Broker.TLS == config.AttestedTLS {
 		conf.Client, err = attestedClient(conf)
@@ -147,10 +148,9 @@ func attestedKeys(i config.Issuer, fault func(string, error) error) (*attest.Key
 		err = fault("ca_path", err)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	keys, err := attest.NewKeySet(conf)
-	return keys, collateral, err
+	return attest.NewKeySet(conf)
 }
 
 // attestedClient trusts the broker's TLS key by its evidence. That is always of

@@ -145,10 +145,15 @@ func (s *service) reload(ctx context.Context, asked bool) (again <-chan time.Tim
 			return
 		}
 		s.log.Info("reloaded", "what", what)
-		if what == whatWhitelist {
-			for _, text := range s.newest().unknownNames() {
-				s.log.Warn(text)
-			}
+		var warnings []string
+		switch what {
+		case whatWhitelist:
+			warnings = s.newest().unknownNames()
+		case whatKeys:
+			warnings = s.newest().policyWarnings()
+		}
+		for _, text := range warnings {
+			s.log.Warn(text)
 		}
 	}
 	before := s.newest().sources.Kinds()
@@ -193,7 +198,7 @@ func (s *service) tellConfig() {
 	if len(c.ForUpstream) > 0 {
 		s.log.Info("these keys of the configuration are the upstream's, and have no effect here", "keys", c.ForUpstream)
 	}
-	for _, text := range append(slices.Clone(c.Warnings), s.newest().unknownNames()...) {
+	for _, text := range append(slices.Clone(c.Warnings), s.newest().warnings()...) {
 		s.log.Warn(text)
 	}
 }
