@@ -146,6 +146,7 @@ func TestPolicyWarnings(t *testing.T) {
 		"builds: [{tee: tdx, mrtd: " + hex48 + ", rtmr0: " + hex48 + "}]" + numbered:                    {"builds[0]: mrtd measures"},
 		"builds: [{tee: sgx, mrenclave: " + encl32 + ", debug: true, sample_signer: true}]" + numbered:  {"builds[0].debug: ", "builds[0].sample_signer: "},
 		sound + "tcb: {evaluation_number: 17, accept: [UpToDate, OutOfDate]}\nsimulated_root: root.pem": {"tcb.accept[1]: OutOfDate is accepted without an end", "simulated_root: "},
+		sound + "tcb: {evaluation_number: 17, accept: [SWHardeningNeeded]}":                             {"tcb.accept: takes the place of the default and lacks UpToDate"},
 		sound + "tcb: {evaluation_number: 17, tolerate: [{status: OutOfDate, until: 2026-01-09}]}":      {"tcb.tolerate[0].until: OutOfDate was tolerated until 2026-01-09T23:59:59Z, which has passed"},
 	} {
 		p, err := attest.ParsePolicy([]byte(policy))

@@ -52,6 +52,9 @@ func (b *Build) remarks(warn func(key, format string, args ...any)) {
 }
 
 func (t *TCBRule) remarks(now time.Time, warn func(key, format string, args ...any)) {
+	if t.Accept != nil && !slices.Contains(t.Accept, UpToDate) {
+		warn("tcb.accept", "takes the place of the default and lacks %s, so a platform is refused once it is brought up to date", UpToDate)
+	}
 	for i, s := range t.Accept {
 		if !slices.Contains(DefaultAccept(), s) {
 			warn(fmt.Sprintf("tcb.accept[%d]", i), "%s is accepted without an end; tcb.tolerate gives it one", s)
