@@ -105,10 +105,10 @@ func (p *program) run(ctx context.Context, args []string) int {
 	case *tellVersion:
 		fmt.Fprintln(p.stdout, "ctb-gateway", version())
 		return exitOK
+	case flags.NArg() > 0: // not quoted: a token may be among them
+		return p.misused(flags, "what is no flag is not read here: give the configuration with -config; explain and hash-whitelist come before their flags")
 	case *path == "" && !configured(p.environ):
 		return p.misused(flags, "-config is missing: which configuration?")
-	case flags.NArg() > 0:
-		return p.misused(flags, "got %d arguments, want flags alone; explain and hash-whitelist come before their flags", flags.NArg())
 	}
 	var level slog.LevelVar
 	log := slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: &level}))
