@@ -167,10 +167,18 @@ func TestConfigIsJSONToo(t *testing.T) {
 }
 
 func TestWrongUse(t *testing.T) {
-	for _, args := range [][]string{{}, {"-config"}, {"-config", "x", "y"}, {"-key", "x"}} {
+	const missing, surplus = "ctb-broker: -config is missing", "ctb-broker: what is no flag is not read"
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, missing}, {[]string{"-check"}, missing}, {[]string{"-config", ""}, missing},
+		{[]string{"x.yaml"}, surplus}, {[]string{"-config", "x", "y"}, surplus},
+		{[]string{"-config"}, "flag needs an argument"}, {[]string{"-key", "x"}, "not defined"},
+	} {
 		var errs strings.Builder
-		if code := run(t.Context(), nil, args, &errs, &errs); code != exitUsage || !strings.Contains(errs.String(), "usage") {
-			t.Errorf("%q: got %d, %s", args, code, errs.String())
+		if code := run(t.Context(), nil, c.args, &errs, &errs); code != exitUsage || !strings.Contains(errs.String(), "usage") || !strings.Contains(errs.String(), c.want) {
+			t.Errorf("%q: got %d, %s, want %q in it", c.args, code, errs.String(), c.want)
 		}
 	}
 }

@@ -52,8 +52,8 @@ const (
 func run(ctx context.Context, hangup <-chan os.Signal, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("ctb-broker", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	path := flags.String("config", "", "the configuration `file`, YAML or JSON")
-	check := flags.Bool("check", false, "tell what would be enforced, and start nothing")
+	path := flags.String("config", "", "the configuration `file`, YAML or JSON: see deploy/broker.example.yaml")
+	check := flags.Bool("check", false, "tell what would be enforced, and which hardware is there, and start nothing")
 	flags.Usage = func() {
 		fmt.Fprintln(stderr, "usage: ctb-broker -config FILE [-check]")
 		flags.PrintDefaults()
@@ -64,8 +64,16 @@ func run(ctx context.Context, hangup <-chan os.Signal, args []string, stdout, st
 		}
 		return exitUsage
 	}
-	if *path == "" || flags.NArg() > 0 {
+	wrong := ""
+	switch {
+	case flags.NArg() > 0:
+		wrong = "what is no flag is not read: give the configuration with -config"
+	case *path == "":
+		wrong = "-config is missing: which configuration?"
+	}
+	if wrong != "" {
 		flags.Usage()
+		fmt.Fprintln(stderr, "\nctb-broker:", wrong)
 		return exitUsage
 	}
 	if err := start(ctx, hangup, *path, *check, stdout, slog.New(slog.NewJSONHandler(stderr, nil))); err != nil {
