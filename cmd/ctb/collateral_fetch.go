@@ -91,7 +91,7 @@ func (f *fetchFlags) args(cmd *cobra.Command, args []string) error {
 	named := f.fmspc != "" || f.pckCA != "" || f.tee != ""
 	switch {
 	case len(args) > 1 || len(args) == 1 && args[0] == "":
-		return usagef("usage: "+cmd.UseLine(), "got %d arguments, want one: a file, a URL, or \"-\" for the standard input", len(args))
+		return oneArg(`a file, a URL, or "-" for the standard input`)(cmd, args)
 	case len(args) == 1 && named:
 		return usagef("leave one of them out", "evidence and --fmspc, --pck-ca or --tee are both given, and each names a platform")
 	case len(args) == 0 && named:

@@ -46,6 +46,19 @@ func serviceHint(where string) string {
 	return fmt.Sprintf("did you mean %s ?", fetch.Redact(u.String()))
 }
 
+// urlHint is the URL that was meant where a host stands in the place of a file that does not
+// exist; "" if it looks like a file: a name has few dots, and no port.
+func urlHint(source string) string {
+	u, err := url.Parse("https://" + source)
+	if err != nil || exists(source) || u.User != nil || strings.HasPrefix(source, ".") || strings.Contains(source, "://") {
+		return ""
+	}
+	if u.Port() == "" && strings.Count(u.Hostname(), ".") < 2 {
+		return ""
+	}
+	return fmt.Sprintf("did you mean %s ?", u)
+}
+
 // editDistance is the Levenshtein distance of two short strings.
 func editDistance(a, b string) int {
 	if len(a) > 32 || len(b) > 32 {

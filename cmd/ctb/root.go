@@ -155,10 +155,13 @@ func subcommandOnly(cmd *cobra.Command, args []string) error {
 // oneArg wants exactly one argument, called name.
 func oneArg(name string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == 1 && args[0] != "" {
-			return nil
+		switch {
+		case len(args) != 1:
+			return usagef("usage: "+cmd.UseLine(), "got %d arguments, want one: %s", len(args), name)
+		case args[0] == "":
+			return usagef("usage: "+cmd.UseLine(), "got an empty argument, as of an unset variable, want %s", name)
 		}
-		return usagef("usage: "+cmd.UseLine(), "got %d arguments, want one: %s", len(args), name)
+		return nil
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -31,6 +32,9 @@ type reader struct {
 // caller's mistake; a URL that can't is not.
 func (r reader) read(ctx context.Context, source string) ([]byte, error) {
 	if isURL(source) {
+		if err := checkURL(source); err != nil {
+			return nil, err
+		}
 		client := r.client
 		if client == nil {
 			client = fetch.Client(roots.Bundled())
@@ -45,7 +49,7 @@ func (r reader) read(ctx context.Context, source string) ([]byte, error) {
 	if source != "-" {
 		f, err := os.Open(source)
 		if err != nil {
-			return nil, usagef(`name a file, a URL, or "-" for the standard input`, "%w", err)
+			return nil, usagef(cmp.Or(urlHint(source), `name a file, a URL, or "-" for the standard input`), "%w", err)
 		}
 		defer f.Close()
 		from = f
@@ -65,7 +69,7 @@ func (r reader) read(ctx context.Context, source string) ([]byte, error) {
 // keysAt returns the URL of a broker's keys if source is the broker's own, a URL without a path.
 func keysAt(source string) string {
 	u, err := url.Parse(source)
-	if !isURL(source) || err != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+	if !isURL(source) || err != nil || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return source
 	}
 	return u.JoinPath(keysPath).String()
@@ -76,6 +80,20 @@ const keysPath = "/.well-known/jwks.json"
 
 func isURL(source string) bool {
 	return strings.HasPrefix(source, "https://") || strings.HasPrefix(source, "http://")
+}
+
+// checkURL refuses what could not be fetched as it was meant.
+func checkURL(source string) error {
+	u, err := url.Parse(source)
+	switch {
+	case err != nil:
+		return nil // who fetches says what is wrong with it
+	case u.User != nil:
+		return usagef("leave out what stands before the @", "%s: want a URL without user and password", u.Scheme+"://"+withoutUser(source))
+	case u.Hostname() == "":
+		return usagef("give it a URL such as https://broker.example.com", "got a URL without a host")
+	}
+	return nil
 }
 
 // trusting returns a client that trusts the certificates of a PEM file for
@@ -103,7 +121,7 @@ func (r reader) evidence(ctx context.Context, source string) ([]byte, error) {
 
 // anyServer is a reader that takes any server at a URL for the right one, unless --ca says better.
 func (r reader) anyServer(source string) reader {
-	if isURL(source) && r.client == nil {
+	if isURL(source) && r.client == nil && checkURL(source) == nil {
 		r.client = unverified()
 		r.note("who answers at %s is not verified, only what is signed in the answer", fetch.Redact(source))
 	}
