@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/acme"
@@ -151,22 +152,33 @@ func setDefault[T comparable](v *T, to T) {
 	}
 }
 
+// isAddress tells whether something can be listened at, as far as that can be seen.
+func isAddress(at string) bool {
+	_, port, err := net.SplitHostPort(at)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	return err == nil
+}
+
 // check finds what is wrong before anything is started. What package broker checks itself
 // (issuer, algorithm, rotation) is left to it: see broker.Config.
 func (c *config) check() error {
 	if c.Issuer == "" {
 		return c.file.Fault("issuer", "missing; want the https URL of this broker")
 	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+	if !isAddress(c.Listen) {
 		return c.file.Fault("listen", "got %q, want an address and a port such as 0.0.0.0:8443", c.Listen)
 	}
 	if c.Compatibility != "" && c.Compatibility != compatibilityOriginal {
 		return c.file.Fault("compatibility", "got %q, want %s or nothing", c.Compatibility, compatibilityOriginal)
 	}
-	if c.Admin.Listen != "" {
-		if _, _, err := net.SplitHostPort(c.Admin.Listen); err != nil {
-			return c.file.Fault("admin.listen", "got %q, want an address and a port such as 127.0.0.1:8081", c.Admin.Listen)
-		}
+	switch at := c.Admin.Listen; {
+	case at == "":
+	case !isAddress(at):
+		return c.file.Fault("admin.listen", "got %q, want an address and a port such as 127.0.0.1:8081", at)
+	case at == c.Listen && !strings.HasSuffix(at, ":0"): // of port 0 each is another
+		return c.file.Fault("admin.listen", "%s is that of listen already; want another", at)
 	}
 	if err := c.checkTLS(); err != nil {
 		return err

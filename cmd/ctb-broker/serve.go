@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -47,7 +46,7 @@ func serve(ctx context.Context, hangup <-chan os.Signal, c *config, set *rules.S
 	// First, so that a broker whose port is taken leaves the files of the one that has it alone.
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return c.file.Fault("listen", "%w", err)
 	}
 	defer listener.Close() // again, where the server has done it: no harm
 	probes, err := openProbes(c)
