@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/crypto/acme"
+
+	"github.com/confidential-token-broker/ctb/internal/fetch"
 )
 
 // withSimulated lets this test binary read configurations of the development build.
@@ -166,6 +170,18 @@ func TestConfigIsJSONToo(t *testing.T) {
 	}
 	if !filepath.IsAbs(c.Rules) || filepath.Base(c.Rules) != "r.json" || c.Signing.RotateEvery == 0 {
 		t.Errorf("got %+v", c)
+	}
+}
+
+// TestNoRuleFile: the error has the place of the key that names the file.
+func TestNoRuleFile(t *testing.T) {
+	withSimulated(t)
+	c, err := loadConfig(write(t, "broker.yaml", goodConfig))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.loadRules(fetch.File); err == nil || !strings.Contains(err.Error(), "broker.yaml:2:8: rules: open ") || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want the line of rules", err)
 	}
 }
 

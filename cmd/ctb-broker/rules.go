@@ -28,7 +28,11 @@ type readFile func(path string, max int64) ([]byte, error)
 func (c *config) loadRules(read readFile) (*rules.Set, error) {
 	text, err := read(c.rulesFile(), rules.MaxFile)
 	if err != nil {
-		return nil, fmt.Errorf("rules: %w", err)
+		key := "rules"
+		if c.Rules == "" {
+			key = "rules_encrypted.file"
+		}
+		return nil, c.file.Fault(key, "%w", err)
 	}
 	if c.Rules == "" {
 		if text, err = c.EncryptedRules.decrypt(text, read); err != nil {
