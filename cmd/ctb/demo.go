@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -80,8 +81,15 @@ func commandLine() string {
 	if _, err := exec.LookPath("ctb"); err == nil {
 		return "ctb"
 	}
-	if self := os.Args[0]; !strings.Contains(self, "go-build") { // where "go run" puts it for a while
+	if self := os.Args[0]; !isGoRun(self) {
 		return self
 	}
 	return "go run ./cmd/ctb"
+}
+
+// isGoRun tells a program that "go run" made: in a folder of its own for a while, or kept in Go's
+// cache, wherever that is, in a folder called by a SHA-256 and "-d".
+func isGoRun(self string) bool {
+	folder := filepath.Base(filepath.Dir(self))
+	return strings.Contains(self, "go-build") || len(folder) == 2*32+len("-d") && strings.HasSuffix(folder, "-d")
 }

@@ -285,3 +285,17 @@ func TestDemoInterrupted(t *testing.T) {
 		t.Errorf("got exit code 0 of a demo that showed nothing: %s", &out)
 	}
 }
+
+func TestGoRunIsKnown(t *testing.T) {
+	for self, want := range map[string]bool{
+		"/tmp/go-build123/b001/exe/ctb": true,
+		"/tmp/cache/3b/3ba22364532b25c43c1af63e8b03c02247470e37d751cd856182dc3eaf34e17f-d/ctb": true,
+		"bin/ctb":            false,
+		"/home/me/ctb-d/ctb": false,
+		"ctb":                false,
+	} {
+		if got := isGoRun(self); got != want {
+			t.Errorf("%s: got %t, want %t", self, got, want)
+		}
+	}
+}
