@@ -165,7 +165,7 @@ func exchangeAt(t *testing.T, dir, broker string) {
 	}{
 		{"by a CA", []string{"--ca", file("ca.pem")}, exitOK, "ey"},
 		{"whole answer", []string{"--ca", file("ca.pem"), "--scope", "read:admin", "--json"}, exitOK, `"scope": "read:admin"`},
-		{"no CA knows it", nil, exitNo, "--ca FILE"},
+		{"no CA knows it", nil, exitNo, "give --policy FILE, and its evidence decides; or its certificate with --ca FILE"},
 		{"stapled collateral", []string{"--policy", file("policy.yaml")}, exitOK, "ey"},
 		{"another build", []string{"--collateral", file("collateral.json"), "--policy", strict}, exitNo, "the id token was not sent"},
 		{"not in the rules", []string{"--ca", file("ca.pem"), "--audience", "https://example.com/other"}, exitNo, "invalid_target"},

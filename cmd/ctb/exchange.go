@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -100,6 +101,10 @@ func exchangeToken(ctx context.Context, s streams, f exchangeFlags) error {
 	var untrusted *attest.RefusalError
 	if errors.As(err, &untrusted) {
 		return tellUntrusted(s, f.policy, untrusted)
+	}
+	var authority x509.UnknownAuthorityError
+	if errors.As(err, &authority) && f.policy == "" {
+		return &fixedError{err, "no public CA knows this broker: give --policy FILE, and its evidence decides; or its certificate with --ca FILE"}
 	}
 	if err != nil {
 		return explainExchange(err)

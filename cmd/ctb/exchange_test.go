@@ -109,3 +109,13 @@ func newTokenBroker(t *testing.T, hardware attest.Quoter) *tokenBroker {
 	t.Cleanup(server.Close)
 	return b
 }
+
+// TestPlainHTTP: a URL that forgot its s is answered by TLS servers with a 400, which says nothing.
+func TestPlainHTTP(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	code, out := runHere(t, "", "inspect", strings.Replace(server.URL, "https:", "http:", 1))
+	if code != exitNo || !strings.Contains(out, "got status 400") || !strings.Contains(out, "a server of https answers http so: begin the URL with https://") {
+		t.Errorf("got exit code %d: %s", code, out)
+	}
+}

@@ -40,6 +40,10 @@ func (r reader) read(ctx context.Context, source string) ([]byte, error) {
 			client = fetch.Client(roots.Bundled())
 		}
 		doc, err := fetch.JSON(ctx, client, source, maxInput)
+		var status *fetch.StatusError
+		if errors.As(err, &status) && status.Code == http.StatusBadRequest && strings.HasPrefix(source, "http://") {
+			return nil, &fixedError{err, "a server of https answers http so: begin the URL with https://"}
+		}
 		if err != nil {
 			return nil, err
 		}
