@@ -51,7 +51,7 @@ func (t *ValueType) UnmarshalText(text []byte) error {
 	return fmt.Errorf("value_type is %.40q, want one of %v", text, valueTypes)
 }
 
-// Scope requires a scope.
+// Scope requires a scope, one word. Who needs two requires both, each by itself.
 func Scope(scope string) Requirement {
 	return Requirement{Name: "scope", Values: []any{scope}, Type: ScopeList}
 }
