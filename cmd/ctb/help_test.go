@@ -28,6 +28,9 @@ func TestHelp(t *testing.T) {
 			if cmd.Short == "" || cmd.Long == "" {
 				t.Error("want a short and a long description")
 			}
+			if f := cmd.Flags().Lookup("json"); f != nil && f.Usage == "write JSON" && !strings.Contains(cmd.Long, "--json writes") {
+				t.Error("want the names that --json writes")
+			}
 			if cmd.Runnable() && !cmd.HasSubCommands() && cmd.Example == "" {
 				t.Error("want an example")
 			}

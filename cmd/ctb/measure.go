@@ -31,6 +31,10 @@ The measurement of a whole guest (mrtd, rtmr0 to rtmr2; SEV-SNP's measurement)
 and of a Nitro image depends on its firmware and kernel, which this command does
 not have.
 
+--json writes sha256, bytes and tdx: {rtmr3}; of a SIGSTRUCT, in the place of
+tdx, sgx: {mrenclave, mrsigner, isvprodid, isvsvn, debug}, where debug is no,
+yes or any.
+
 Exit codes: 0 measured; 1 it looks like a SIGSTRUCT and is not a good one; 2
 called wrongly.`
 

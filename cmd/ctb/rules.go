@@ -73,6 +73,9 @@ func newRulesCheck(s streams) *cobra.Command {
 		Long: `Check reads a rule file as strictly as the broker does, and lists what is valid
 but deserves a look, such as a rule that can never fit.
 
+--json writes valid, error, digest, issuers: [{url, jwks_url}], where no
+jwks_url means OpenID Connect Discovery, and warnings: [{rule, text}].
+
 Exit codes: 0 valid and without findings; 1 not; 2 called wrongly.`,
 		Example: `  ctb rules check cmd/ctb/testdata/rules/readers.json`,
 		Args:    oneArg(ruleFile),

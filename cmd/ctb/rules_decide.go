@@ -25,6 +25,10 @@ The user is an id token or a bare claims set. NO SIGNATURE AND NO EXPIRY IS
 CHECKED: what this says is what the rules make of the claims, not that the
 claims are true.
 
+--json writes decided, reason (why not), verified (always false), rule,
+audience[], scope[], client_id, lifetime in seconds, and claims, those that
+token_claims copies.
+
 Exit codes: 0 there would be a token; 1 there would not; 2 called wrongly.`
 
 const decideExample = `  ctb rules decide cmd/ctb/testdata/rules/readers.json \
