@@ -21,7 +21,7 @@ const (
 // whoever verifies it.
 type document struct {
 	userData []byte
-	notAfter time.Time // the end of the leaf certificate, whose key signed it
+	notAfter time.Time // the first end of all certificates in it: who verifies it wants all of them valid
 }
 
 // tag18 may stand before COSE_Sign1; the module leaves it out (RFC 9052, section 4.2).
@@ -38,11 +38,12 @@ type sign1 struct {
 
 // payload has the members of the document that are looked at ("Nitro Enclaves attestation process", section 2.1).
 type payload struct {
-	Certificate []byte `cbor:"certificate"`
-	UserData    []byte `cbor:"user_data"`
+	Certificate []byte   `cbor:"certificate"`
+	CABundle    [][]byte `cbor:"cabundle"`
+	UserData    []byte   `cbor:"user_data"`
 }
 
-// read finds the user data and the leaf certificate. It verifies nothing.
+// read finds the user data and the end of the certificates. It verifies nothing.
 func read(data []byte) (document, error) {
 	if len(data) > maxDocument {
 		return document{}, fmt.Errorf("too large: want at most %d bytes", maxDocument)
@@ -69,5 +70,15 @@ func read(data []byte) (document, error) {
 	if err != nil {
 		return document{}, fmt.Errorf("payload: certificate: %w", err)
 	}
-	return document{userData: p.UserData, notAfter: leaf.NotAfter}, nil
+	d := document{userData: p.UserData, notAfter: leaf.NotAfter}
+	for i, der := range p.CABundle {
+		ca, err := x509.ParseCertificate(der)
+		if err != nil {
+			return document{}, fmt.Errorf("payload: cabundle[%d]: %w", i, err)
+		}
+		if ca.NotAfter.Before(d.notAfter) { // AWS's CA of an instance lives for a day
+			d.notAfter = ca.NotAfter
+		}
+	}
+	return d, nil
 }

@@ -171,6 +171,26 @@ func TestEachFailureIsClear(t *testing.T) {
 	}
 }
 
+// A document can be verified as long as all of its certificates live: a CA that ends before the leaf ends it.
+func TestTheFirstEndCounts(t *testing.T) {
+	d := newDevice(t)
+	earlier, err := read(d.module.Document(nil, nil, nil, d.now.Add(-2*time.Hour)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ca []byte // that it lives no longer is all that counts here
+	remake(func(p map[string]any) { ca = p["certificate"].([]byte) })(d.module.Document(nil, nil, nil, d.now.Add(-2*time.Hour)))
+	d.spoil = remake(func(p map[string]any) { p["cabundle"] = append(p["cabundle"].([]any), ca) })
+	e, err := (&Quoter{Options: d.options()}).Quote(t.Context(), numbered(0))
+	if err != nil || !e.NotAfter.Equal(earlier.notAfter) {
+		t.Errorf("got evidence until %v, %v, want %v", e.NotAfter, err, earlier.notAfter)
+	}
+	d.spoil = remake(func(p map[string]any) { p["cabundle"] = []any{[]byte("junk")} })
+	if _, err := (&Quoter{Options: d.options()}).Quote(t.Context(), numbered(0)); err == nil || !strings.Contains(err.Error(), "payload: cabundle[0]: ") {
+		t.Errorf("junk in the bundle: got %v", err)
+	}
+}
+
 // A device that is slow keeps nobody beyond his context, and no second request begins beside it; afterwards all is well.
 func TestSlow(t *testing.T) {
 	d := newDevice(t)
