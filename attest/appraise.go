@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -76,6 +77,10 @@ type statement struct {
 	checks   func() error     // what else ties the binding to what it came with
 }
 
+// maxRSABits is what a key set and TLS take as well. The certificate's own signature is checked before anything vouches for
+// it, and by a key of half a million bits that takes minutes, which no context ends.
+const maxRSABits = 8192
+
 // readStatement reads the evidence of one scheme, without believing it.
 func readStatement(cert *x509.Certificate, scheme string) (*statement, error) {
 	if cert == nil {
@@ -83,6 +88,9 @@ func readStatement(cert *x509.Certificate, scheme string) (*statement, error) {
 	}
 	if err := checkCritical(cert); err != nil {
 		return nil, err
+	}
+	if k, ok := cert.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > maxRSABits {
+		return nil, fmt.Errorf("the certificate has an RSA key of %d bits, want at most %d", k.N.BitLen(), maxRSABits)
 	}
 	var s *statement
 	var err error

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
@@ -168,6 +169,13 @@ func TestForeignCertificates(t *testing.T) {
 	}
 }
 
+// publicOnly is a key that signs nothing.
+type publicOnly struct{ crypto.Signer }
+
+func (publicOnly) Public() crypto.PublicKey {
+	return &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 8192, 1), E: 65537}
+}
+
 // One fault each. Genuine evidence that is not bound has its facts beside the error; malformed evidence has none.
 func TestHostileCertificates(t *testing.T) {
 	bound := func(change func(map[string]any)) func(*forgery) {
@@ -182,8 +190,10 @@ func TestHostileCertificates(t *testing.T) {
 		change func(*forgery)
 		want   string
 	}{
-		"no evidence":          {func(f *forgery) { f.scheme = attest.Original }, "no evidence by the scheme original"},
-		"unknown scheme":       {func(f *forgery) { f.scheme = "any" }, `got scheme "any"`},
+		"no evidence":    {func(f *forgery) { f.scheme = attest.Original }, "no evidence by the scheme original"},
+		"unknown scheme": {func(f *forgery) { f.scheme = "any" }, `got scheme "any"`},
+		"a key that takes its time": {func(f *forgery) { f.key, f.signer = publicOnly{}, made(rsa.GenerateKey(rand.Reader, 2048)) },
+			"an RSA key of 8193 bits, want at most 8192"},
 		"empty extension":      {func(f *forgery) { f.value = []byte{} }, "evidence: EOF"},
 		"DER in the extension": {func(f *forgery) { f.value = []byte{0x30, 0x00} }, "evidence: "},
 		"untagged":             {func(f *forgery) { f.evidence = func(q, c []byte) any { return []any{q, c} } }, "evidence: "},
