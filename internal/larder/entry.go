@@ -44,6 +44,14 @@ func (e *entry[K, V, J]) due(now time.Time, valid bool) bool {
 	return !valid || !now.Before(e.held.refreshAt) || now.Before(e.held.fetchedAt)
 }
 
+// yields tells whether e makes room before other does.
+func (e *entry[K, V, J]) yields(other *entry[K, V, J]) bool {
+	if empty := e.held == nil; empty != (other.held == nil) {
+		return empty
+	}
+	return e.used.Before(other.used)
+}
+
 // refusal says why there is nothing to use.
 func (c *Cache[K, V, J]) refusal(e *entry[K, V, J]) error {
 	err := e.err

@@ -137,8 +137,8 @@ func (c *Cache[K, V, J]) look(k K, use bool) (e *entry[K, V, J], good *V, f *fli
 	return e, nil, nil, fmt.Errorf("%w (asked again from %s on)", c.refusal(e), stamp(e.next))
 }
 
-// entry returns that of the subject, in place of the one that was used least
-// recently if there is no more room.
+// entry returns that of the subject, in place of another if there is no more room: of the one that was used least
+// recently, and of those for which there is nothing before the others. Strangers can make up as many of them as they like.
 func (c *Cache[K, V, J]) entry(k K) (*entry[K, V, J], error) {
 	if e := c.entries[k]; e != nil {
 		return e, nil
@@ -148,7 +148,7 @@ func (c *Cache[K, V, J]) entry(k K) (*entry[K, V, J], error) {
 	if len(c.entries) >= c.config.Max {
 		var oldest *entry[K, V, J]
 		for _, e := range c.entries {
-			if e.flight == nil && (oldest == nil || e.used.Before(oldest.used)) {
+			if e.flight == nil && (oldest == nil || e.yields(oldest)) {
 				oldest = e
 			}
 		}

@@ -190,6 +190,30 @@ func TestRoom(t *testing.T) {
 	})
 }
 
+// TestStrangersTakeNoRoom: subjects for which there is nothing, as strangers make them up, displace each other and not what is
+// held, nor what is known of how old it may be.
+func TestStrangersTakeNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, b := newLarder("")
+		b.bake = gives(3)
+		time.Sleep(3 * time.Hour)
+		if _, err := c.Get(t.Context(), "rye"); err != nil {
+			t.Fatal(err)
+		}
+		b.bake = func(context.Context) (*bread, error) { return nil, errNoBread }
+		for _, n := range []name{"sand", "clay", "loam"} {
+			time.Sleep(time.Second)
+			if _, err := c.Get(t.Context(), n); !errors.Is(err, errNoBread) {
+				t.Errorf("got %v", err)
+			}
+		}
+		b.bake = gives(1) // a source that lies
+		if got, err := c.Get(t.Context(), "rye"); err != nil || got.baked != 3 {
+			t.Errorf("got %v, %v, want what was held", got, err)
+		}
+	})
+}
+
 // TestDisk: a file is believed as an answer is, and spares a question while it is young.
 func TestDisk(t *testing.T) {
 	dir := t.TempDir()
