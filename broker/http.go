@@ -21,6 +21,9 @@ import (
 // MaxBody bounds every request body, in bytes. A longer one is answered with 413.
 const MaxBody = 32 << 10
 
+// usualBody is the size of most bodies, at most. There is room for no more than that before it comes: to announce a long one costs nothing.
+const usualBody = 4 << 10
+
 // retryAfter is what a 503 suggests, in seconds.
 const retryAfter = "5"
 
@@ -147,8 +150,8 @@ func readRequest(w http.ResponseWriter, r *http.Request) (*exchange.Request, err
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	var body bytes.Buffer
-	if n := r.ContentLength; n > 0 && n <= MaxBody {
-		body.Grow(int(n) + bytes.MinRead) // read without moving it
+	if n := r.ContentLength; n > 0 {
+		body.Grow(int(min(n, usualBody)) + bytes.MinRead) // read without moving it
 	}
 	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, MaxBody))
 	if err == nil {

@@ -4,12 +4,31 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 )
+
+// room is a body that never comes; it knows how much room was made for it.
+type room int
+
+func (r *room) Read(p []byte) (int, error) {
+	*r = room(len(p))
+	return 0, io.ErrUnexpectedEOF
+}
+
+// What a client only announces takes little memory: 8 requests on each of 4096 connections may wait for their bodies.
+func TestAnnouncedBodiesTakeLittleMemory(t *testing.T) {
+	var made room
+	r := httptest.NewRequest(http.MethodPost, "/token", &made)
+	r.ContentLength = MaxBody
+	if _, err := readBody(httptest.NewRecorder(), r); err == nil || made > 8<<10 {
+		t.Errorf("got %v after room was made for %d bytes, want an error after little", err, made)
+	}
+}
 
 func TestKeySetIsServed(t *testing.T) {
 	p := newIDP(t, "https://idp.example.com/", "ES256")
