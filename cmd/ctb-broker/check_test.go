@@ -126,3 +126,12 @@ func TestCheckTellsOfCollateral(t *testing.T) {
 		}
 	}
 }
+
+// Whoever sets the environment has no tokens written to the log.
+func TestNoHTTP2Debug(t *testing.T) {
+	t.Setenv("GODEBUG", "asyncpreemptoff=1,http2debug=2")
+	var out strings.Builder
+	if code := run(t.Context(), nil, []string{"-config", "../../deploy/broker.example.yaml", "-check"}, &out, &out); code != exitError || !strings.Contains(out.String(), "GODEBUG: http2debug") {
+		t.Errorf("got %d: %s", code, &out)
+	}
+}

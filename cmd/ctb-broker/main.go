@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/confidential-token-broker/ctb/internal/fetch"
@@ -84,6 +85,9 @@ func run(ctx context.Context, hangup <-chan os.Signal, args []string, stdout, st
 }
 
 func start(ctx context.Context, hangup <-chan os.Signal, path string, check bool, stdout io.Writer, log *slog.Logger) error {
+	if err := checkEnvironment(); err != nil {
+		return err
+	}
 	c, err := loadConfig(path)
 	if err != nil {
 		return err
@@ -100,4 +104,13 @@ func start(ctx context.Context, hangup <-chan os.Signal, path string, check bool
 		return explain(stdout, c, set)
 	}
 	return serve(ctx, hangup, c, set, seen, stdout, log)
+}
+
+// checkEnvironment refuses what would have package http write what goes over HTTP/2, tokens included, to standard error. Who
+// sets a variable need not be who may see them.
+func checkEnvironment() error {
+	if strings.Contains(os.Getenv("GODEBUG"), "http2debug") {
+		return errors.New("GODEBUG: http2debug writes requests and answers, with the tokens in them, to the log; take it out")
+	}
+	return nil
 }
