@@ -50,8 +50,10 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, refusal *access
 // write writes what was decided. Nothing of the inside is in it.
 func (g *Gateway) write(w http.ResponseWriter, v verdict) {
 	status := g.render(&v, w.Header())
+	body := v.body(g.config.Profile) // which render has worded
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
-	_, _ = w.Write(v.body(g.config.Profile)) // a client that is gone needs no answer
+	_, _ = w.Write(body) // a client that is gone needs no answer
 }
 
 // render puts the verdict into the headers, and returns the status.

@@ -48,7 +48,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if g.isPreflight(r) {
 		x.holdBriefly()
 		x.decision.Route = preflight
-		g.answerPreflight(x, r)
+		g.answerPreflight(x, r) // without a body, so that it waits for no window
 		return
 	}
 	if g.proxy == nil {

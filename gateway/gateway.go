@@ -29,6 +29,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/confidential-token-broker/ctb"
@@ -105,7 +106,8 @@ type Gateway struct {
 	proxy         *httputil.ReverseProxy
 	methodsDecide bool // a route depends on the method, or a session
 	buffers       buffers
-	refusals      ration // of the log
+	refusals      ration       // of the log
+	held          atomic.Int64 // refusals over HTTP/2 under way
 }
 
 // New returns the gateway. It refuses a configuration that would let everything

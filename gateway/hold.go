@@ -10,6 +10,10 @@ import (
 const (
 	strangerRead  = 10 * time.Second // for the body, which net/http reads on after a refusal
 	strangerWrite = 30 * time.Second // to the answer's end
+
+	// maxHeld bounds the streams of HTTP/2 whose refusals are under way, all of them together. Each takes some
+	// 16 KiB for as long as its client grants it no window, and a hundred of them take one connection and a KiB to open.
+	maxHeld = 1024
 )
 
 // holdBriefly bounds the time of an answer that is not the upstream's. It comes
@@ -43,8 +47,18 @@ func (x *exchange) welcome() {
 	x.closes = x.in.ProtoMajor == 1 && (len(x.in.TransferEncoding) > 0 || x.in.ProtoMinor == 0)
 }
 
-// refuse answers a request that was refused.
+// refuse answers a request that was refused. Over HTTP/2, where too many such answers wait for their clients, it ends the stream in its place.
 func (x *exchange) refuse(r *http.Request) {
 	x.holdBriefly()
+	if r.ProtoMajor != 2 {
+		x.g.Refuse(x, r, x.refusal)
+		return
+	}
+	defer x.g.held.Add(-1)
+	if x.g.held.Add(1) > maxHeld {
+		x.status = http.StatusServiceUnavailable // for the log
+		panic(http.ErrAbortHandler)              // which waits for nobody, not for a window either
+	}
 	x.g.Refuse(x, r, x.refusal)
+	_ = http.NewResponseController(x).Flush() // here, and not when nobody counts any more
 }

@@ -2,12 +2,15 @@ package gateway_test
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -188,6 +191,63 @@ func TestStrangersMustReadStreams(t *testing.T) {
 				}
 				return
 			}
+		}
+	})
+}
+
+// TestStrangersHoldNoCrowdOfStreams: a stream whose answer waits for a window costs its client a few bytes, and us much more. Beyond a
+// thousand of them, whoever they are of, streams of strangers end at once; when the others have ended, they are answered again.
+func TestStrangersHoldNoCrowdOfStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const connections, streams = 6, 200
+		p := serveInMemory(t, ctbtest.NewIssuer(t))
+		var answered, reset atomic.Int32
+		open := func() {
+			c := p.dial()
+			t.Cleanup(func() { c.Close() })
+			var all strings.Builder
+			// As above: a connection whose streams get no window, and requests on them.
+			all.WriteString("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x06\x04\x00\x00\x00\x00\x00" + "\x00\x04\x00\x00\x00\x00")
+			for id := 1; id < 2*streams; id += 2 {
+				all.WriteString("\x00\x00\x07\x01\x05\x00\x00" + string([]byte{byte(id >> 8), byte(id)}) + "\x82\x84\x86\x41\x02gw")
+			}
+			go io.WriteString(c, all.String())
+			go func() {
+				ended := map[uint32]bool{} // a stream may be reset twice: as its time is up, and as its handler ends
+				for r := bufio.NewReader(c); ; {
+					var head [9]byte
+					if _, err := io.ReadFull(r, head[:]); err != nil {
+						return
+					}
+					r.Discard(int(head[0])<<16 | int(head[1])<<8 | int(head[2]))
+					switch head[3] {
+					case 1:
+						answered.Add(1)
+					case 3:
+						if id := binary.BigEndian.Uint32(head[5:]); !ended[id] {
+							ended[id] = true
+							reset.Add(1)
+						}
+					}
+				}
+			}()
+		}
+		for range connections {
+			open()
+		}
+		synctest.Wait()
+		if held := connections*streams - reset.Load(); held < 500 || held > 1100 || answered.Load() < held {
+			t.Errorf("%d are held, and %d answered", held, answered.Load())
+		}
+		time.Sleep(time.Minute)
+		if reset.Load() != connections*streams {
+			t.Errorf("a minute later, %d of %d have ended", reset.Load(), connections*streams)
+		}
+		answered.Store(0)
+		open()
+		synctest.Wait()
+		if answered.Load() != streams {
+			t.Errorf("afterwards %d are answered, want %d", answered.Load(), streams)
 		}
 	})
 }
