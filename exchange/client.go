@@ -114,6 +114,8 @@ func parseResponse(body []byte) (*Response, error) {
 	switch {
 	case r.AccessToken == "" || len(r.AccessToken) > MaxToken:
 		return nil, fmt.Errorf("access_token: got %d bytes, want 1 to %d", len(r.AccessToken), MaxToken)
+	case !printable(r.AccessToken): // RFC 6749 appendix A.12: it goes into headers, and to terminals
+		return nil, errors.New("access_token: got characters that no token has, want printable ASCII")
 	case r.IssuedTokenType != TypeAccessToken && r.IssuedTokenType != TypeJWT:
 		return nil, fmt.Errorf("issued_token_type: got %q, want %s", r.IssuedTokenType, TypeAccessToken)
 	case !strings.EqualFold(r.TokenType, "Bearer"):

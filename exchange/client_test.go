@@ -63,17 +63,18 @@ func TestClientDistrustsAnswers(t *testing.T) {
 		kind, body string
 		says       string
 	}{
-		"HTML":                    {200, "text/html", "<html>", "want application/json"},
-		"an error page":           {502, "text/html", "<html>", "502"},
-		"an error without a code": {400, "application/json", `{}`, "without an OAuth error"},
-		"an error of no JSON":     {400, "application/json", `no`, "without an OAuth error"},
-		"too long an answer":      {200, "application/json", string(long), "longer than"},
-		"no JSON":                 {200, "application/json", `{{`, "not the JSON object"},
-		"a token twice":           {200, "application/json", strings.Replace(goodAnswer, "{", `{"access_token":"x",`, 1), "not the JSON object"},
-		"no token":                {200, "application/json", `{}`, "access_token"},
-		"another kind of token":   {200, "application/json", strings.Replace(goodAnswer, ":access_token", ":refresh_token", 1), "issued_token_type"},
-		"a token for DPoP":        {200, "application/json", strings.Replace(goodAnswer, "bearer", "DPoP", 1), "token_type"},
-		"a negative lifetime":     {200, "application/json", strings.Replace(goodAnswer, "60", "-1", 1), "expires_in"},
+		"HTML":                     {200, "text/html", "<html>", "want application/json"},
+		"an error page":            {502, "text/html", "<html>", "502"},
+		"an error without a code":  {400, "application/json", `{}`, "without an OAuth error"},
+		"an error of no JSON":      {400, "application/json", `no`, "without an OAuth error"},
+		"too long an answer":       {200, "application/json", string(long), "longer than"},
+		"no JSON":                  {200, "application/json", `{{`, "not the JSON object"},
+		"a token twice":            {200, "application/json", strings.Replace(goodAnswer, "{", `{"access_token":"x",`, 1), "not the JSON object"},
+		"no token":                 {200, "application/json", `{}`, "access_token"},
+		"a token for the terminal": {200, "application/json", strings.Replace(goodAnswer, "a.b.c", `a\u001b[2Jb`, 1), "access_token: got characters"},
+		"another kind of token":    {200, "application/json", strings.Replace(goodAnswer, ":access_token", ":refresh_token", 1), "issued_token_type"},
+		"a token for DPoP":         {200, "application/json", strings.Replace(goodAnswer, "bearer", "DPoP", 1), "token_type"},
+		"a negative lifetime":      {200, "application/json", strings.Replace(goodAnswer, "60", "-1", 1), "expires_in"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := endpoint(t, c.status, c.kind, c.body).Exchange(t.Context(), request)
