@@ -50,7 +50,10 @@ func AppraiseCertificate(ctx context.Context, cert *x509.Certificate, c Config) 
 	if err != nil {
 		return a, err
 	}
-	a.Certificate = cert
+	if a.Certificate = cert; cert == nil {
+		a.Err = errNoCertificate
+		return a, nil
+	}
 	j.appraise(ctx, &a, func(p *Appraisal) []Refusal { return j.refusals(p, p.Binding.Use) })
 	return a, nil
 }

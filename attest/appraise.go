@@ -81,10 +81,12 @@ type statement struct {
 // it, and by a key of half a million bits that takes minutes, which no context ends.
 const maxRSABits = 8192
 
+var errNoCertificate = errors.New("no certificate")
+
 // readStatement reads the evidence of one scheme, without believing it.
 func readStatement(cert *x509.Certificate, scheme string) (*statement, error) {
 	if cert == nil {
-		return nil, errors.New("no certificate")
+		return nil, errNoCertificate
 	}
 	if err := checkCritical(cert); err != nil {
 		return nil, err

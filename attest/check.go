@@ -55,6 +55,9 @@ func (p *Policy) verdict(refusals []Refusal) error {
 }
 
 func (p *Policy) refusals(r *Report, b *Binding) []Refusal {
+	if r == nil {
+		r = new(Report) // which no policy accepts
+	}
 	refusals := p.checkBuilds(r)
 	refusals = append(refusals, p.TCB.check(r)...)
 	refusals = append(refusals, p.checkSimulated(r)...)

@@ -428,3 +428,17 @@ func TestHostileOriginal(t *testing.T) {
 		})
 	}
 }
+
+// What is not there is refused, and ends no server.
+func TestNothingIsRefused(t *testing.T) {
+	p := anyPolicy()
+	for name, c := range map[string]attest.Config{"with a policy": {Policy: p, Platforms: platforms(newTEE())}, "without": {}} {
+		if a, err := attest.AppraiseCertificate(t.Context(), nil, c); err != nil || a.Err == nil {
+			t.Errorf("no certificate, %s: got %v, %v", name, a.Err, err)
+		}
+	}
+	var refused *attest.RefusalError
+	if err := p.Check(nil, nil); !errors.As(err, &refused) {
+		t.Errorf("no report: got %v", err)
+	}
+}
