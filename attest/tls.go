@@ -28,6 +28,9 @@ import (
 // withholds it keeps such peers from being accepted, and no more. A key that the document does not list, or not well, has it asked for anew.
 //
 // Each connection is judged once, when it is made or resumed; to have it judged again, close it.
+//
+// What comes over it is not judged: the key set of a broker with a state directory has keys from its host's disk, whose
+// evidence [NewKeySet] judges, and a plain reader of key sets believes.
 func TLSConfig(c Config) (*tls.Config, error) {
 	j, err := newJudge(c)
 	if err != nil {

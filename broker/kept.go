@@ -16,7 +16,7 @@ import (
 //
 // Who can write there is the host, and it gains nothing by it. A record is published only under the name of the key
 // that signed it, and checkers judge the evidence: a genuine key of other software is refused by every policy
-// that would refuse it anywhere. To delete a record, or to fill the place, takes tokens of an earlier run from their checkers,
+// that would refuse it anywhere. (Who reads the key set without judging evidence takes it.) To delete a record, or to fill the place, takes tokens of an earlier run from their checkers,
 // or keeps this broker from signing, for as long as a token lives after the start at most: as stopping the broker does. What it can't do is to displace a key whose
 // private half is here: those stand first in the key set, and no key is taken into use for which there is no room.
 type keptKeys struct {
