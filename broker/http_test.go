@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // room is a body that never comes; it knows how much room was made for it.
@@ -27,6 +28,53 @@ func TestAnnouncedBodiesTakeLittleMemory(t *testing.T) {
 	r.ContentLength = MaxBody
 	if _, err := readBody(httptest.NewRecorder(), r); err == nil || made > 8<<10 {
 		t.Errorf("got %v after room was made for %d bytes, want an error after little", err, made)
+	}
+}
+
+// writes are the sizes of what was written at once.
+type writes struct {
+	*httptest.ResponseRecorder
+	sizes []int
+}
+
+func (w *writes) Write(p []byte) (int, error) {
+	w.sizes = append(w.sizes, len(p))
+	return w.ResponseRecorder.Write(p)
+}
+
+// A document is written from where it is: who takes none of it holds no copy.
+func TestDocumentsAreNotCopied(t *testing.T) {
+	body := bytes.Repeat([]byte("0123456789"), 10_000)
+	w := &writes{ResponseRecorder: httptest.NewRecorder()}
+	newDocument("application/json", body, time.Minute).serve(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	if !bytes.Equal(w.Body.Bytes(), body) || len(w.sizes) != 1 {
+		t.Errorf("got %d bytes, in pieces of %v", w.Body.Len(), w.sizes)
+	}
+}
+
+// Who has a document already is told so, however he names it (RFC 9110 section 13.1.2).
+func TestIfNoneMatch(t *testing.T) {
+	d := newDocument("application/json", []byte("{}"), time.Minute)
+	for _, tt := range []struct {
+		lines []string
+		want  int
+	}{
+		{[]string{d.tag}, http.StatusNotModified},
+		{[]string{"W/" + d.tag}, http.StatusNotModified}, // as a proxy that compresses makes it
+		{[]string{`"other" , ` + d.tag}, http.StatusNotModified},
+		{[]string{`"other"`, d.tag}, http.StatusNotModified},
+		{[]string{"*"}, http.StatusNotModified},
+		{nil, http.StatusOK},
+		{[]string{""}, http.StatusOK},
+		{[]string{`"other"`}, http.StatusOK},
+		{[]string{strings.Trim(d.tag, `"`)}, http.StatusOK},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header["If-None-Match"] = tt.lines
+		w := httptest.NewRecorder()
+		if d.serve(w, r); w.Code != tt.want || (w.Body.Len() == 0) != (tt.want == http.StatusNotModified) || w.Header().Get("Etag") != d.tag {
+			t.Errorf("%q: got %d %v, want %d", tt.lines, w.Code, w.Header(), tt.want)
+		}
 	}
 }
 
