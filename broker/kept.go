@@ -14,11 +14,13 @@ import (
 
 // keptKeys writes records of signing keys into the State, and knows how that went. It is the ring's, under its lock.
 //
-// Who can write there is the host, and it gains nothing by it. A record is published only under the name of the key
-// that signed it, and checkers judge the evidence: a genuine key of other software is refused by every policy
-// that would refuse it anywhere. (Who reads the key set without judging evidence takes it.) To delete a record, or to fill the place, takes tokens of an earlier run from their checkers,
-// or keeps this broker from signing, for as long as a token lives after the start at most: as stopping the broker does. What it can't do is to displace a key whose
-// private half is here: those stand first in the key set, and no key is taken into use for which there is no room.
+// Who can write there is the host. A record is published only under the name of the key that signed it, and whether its evidence is
+// genuine, and of our build, is for checkers to judge: their policy refuses a key of other software here as it would anywhere. Who takes
+// the key set without judging evidence takes such a key, too.
+//
+// To delete a record, or to fill the place, takes tokens of an earlier run from their checkers, or keeps this broker from signing, for
+// as long as a token lives after the start at most: as stopping the broker does. What it can't do is to displace a key whose private
+// half is here: those stand first in the key set, and no key is taken into use for which there is no room.
 type keptKeys struct {
 	config  *Config
 	loaded  bool  // there is no key of an earlier run that is not known
