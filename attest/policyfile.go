@@ -1,7 +1,6 @@
 package attest
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"github.com/confidential-token-broker/ctb/attest/tee"
+	"github.com/confidential-token-broker/ctb/internal/saved"
 )
 
 // Bounds of a policy file. One of a few builds has a few hundred bytes.
@@ -48,11 +48,8 @@ func parseDocument(data []byte) (ast.Node, error) {
 	if len(data) > maxPolicy {
 		return nil, fmt.Errorf("got a policy of %d bytes, want at most %d", len(data), maxPolicy)
 	}
-	switch { // the parser would take what an editor put there for a part of the first key
-	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
-		return nil, errors.New("line 1, column 1: the text begins with a byte order mark (EF BB BF): save it as UTF-8 without BOM")
-	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
-		return nil, errors.New("line 1, column 1: the text is UTF-16: save it as UTF-8 without BOM")
+	if fault := saved.Fault(data); fault != "" {
+		return nil, errors.New("line 1, column 1: " + fault)
 	}
 	tokens := lexer.Tokenize(string(data))
 	if err := checkTokens(tokens); err != nil {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/confidential-token-broker/ctb/internal/saved"
 )
 
 // Unmarshal decodes data, which is one JSON value and nothing else, into the
@@ -36,17 +38,14 @@ func Unmarshal(data []byte, v any) error {
 	return refuseNull(data)
 }
 
-// checkEncoding refuses what an editor may have added or chosen, by its name:
-// the parser would call it an invalid character, which nobody sees on the screen.
+// checkEncoding refuses what an editor may have added or chosen, by its name.
 func checkEncoding(data []byte) error {
-	start := func(message string) error { return &Error{Line: 1, Column: 1, Message: message} }
-	switch {
-	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
-		return start("the text begins with a byte order mark (EF BB BF): save it as UTF-8 without BOM")
-	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
-		return start("the text is UTF-16: save it as UTF-8 without BOM")
-	case len(bytes.TrimLeft(data, " \t\r\n")) == 0:
-		return start("the text is empty: want a JSON value")
+	fault := saved.Fault(data)
+	if fault == "" && len(bytes.TrimLeft(data, " \t\r\n")) == 0 {
+		fault = "the text is empty: want a JSON value"
+	}
+	if fault != "" {
+		return &Error{Line: 1, Column: 1, Message: fault}
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package configfile
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +10,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/confidential-token-broker/ctb/internal/saved"
 )
 
 // node is a value of a configuration, with the place where it stands.
@@ -85,8 +86,8 @@ func faultAt(at place, format string, args ...any) error {
 
 // parse reads one document. The error is a *fault.
 func parse(yamlText []byte, variable string) (*node, error) {
-	if wrong := miscoded(yamlText); wrong != "" {
-		return nil, faultAt(place{variable: variable}, "%s: save it as UTF-8 without BOM", wrong)
+	if wrong := saved.Fault(yamlText); wrong != "" {
+		return nil, faultAt(place{variable: variable}, "%s", wrong)
 	}
 	if deep(yamlText) {
 		return nil, faultAt(place{variable: variable}, "lists and mappings are more than %d deep", maxDepth)
@@ -116,17 +117,6 @@ func parse(yamlText []byte, variable string) (*node, error) {
 		return nil, faultAt(place{variable: variable}, "the file is empty")
 	}
 	return root, nil
-}
-
-// miscoded says what is wrong with how an editor saved a text. The parser would take a mark for a part of the first key.
-func miscoded(yamlText []byte) string {
-	switch {
-	case bytes.HasPrefix(yamlText, []byte("\xef\xbb\xbf")):
-		return "the text begins with a byte order mark (EF BB BF)"
-	case bytes.HasPrefix(yamlText, []byte("\xff\xfe")), bytes.HasPrefix(yamlText, []byte("\xfe\xff")):
-		return "the text is UTF-16"
-	}
-	return ""
 }
 
 // deep tells of texts for which the parser would take long, since its time grows with the square
