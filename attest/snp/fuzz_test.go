@@ -13,8 +13,14 @@ import (
 func FuzzReport(f *testing.F) {
 	report, _ := genuine(f)
 	f.Add(report)
-	for _, c := range []snptest.Config{{}, {Product: kds.Turin, Version: 5}, {SignedBy: kds.VLEK}} {
-		f.Add(quote(f, platform(f, c)).Quote)
+	// No platform is made for these: each process that fuzzes would make its certificates first.
+	for version, family := range map[byte]byte{3: 0x19, 5: 0x1a} { // Milan, Turin
+		other := bytes.Clone(report)
+		other[0], other[0x188] = version, family
+		if _, err := ParseReport(other); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(other)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := ParseReport(data)
