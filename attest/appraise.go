@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/confidential-token-broker/ctb/internal/jose"
 )
 
 // Appraisal is what is known of a key whose evidence is genuine.
@@ -77,10 +79,6 @@ type statement struct {
 	checks   func() error     // what else ties the binding to what it came with
 }
 
-// maxRSABits is what a key set and TLS take as well. The certificate's own signature is checked before anything vouches for
-// it, and by a key of half a million bits that takes minutes, which no context ends.
-const maxRSABits = 8192
-
 var errNoCertificate = errors.New("no certificate")
 
 // readStatement reads the evidence of one scheme, without believing it.
@@ -91,8 +89,9 @@ func readStatement(cert *x509.Certificate, scheme string) (*statement, error) {
 	if err := checkCritical(cert); err != nil {
 		return nil, err
 	}
-	if k, ok := cert.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > maxRSABits {
-		return nil, fmt.Errorf("the certificate has an RSA key of %d bits, want at most %d", k.N.BitLen(), maxRSABits)
+	// Its own signature is checked before anything vouches for it.
+	if k, ok := cert.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > jose.MaxRSABits {
+		return nil, fmt.Errorf("the certificate has an RSA key of %d bits, want at most %d", k.N.BitLen(), jose.MaxRSABits)
 	}
 	var s *statement
 	var err error

@@ -88,10 +88,7 @@ func parseRecord(name string, text []byte) (*record, error) {
 	return r, nil
 }
 
-const (
-	maxInstant = 253402300799 // the end of the year 9999
-	maxRSABits = 8192         // to check a larger key's signature takes its time
-)
+const maxInstant = 253402300799 // the end of the year 9999
 
 // parseKept reads a certificate that carries evidence and is signed by its own key.
 func parseKept(der []byte) (*x509.Certificate, error) {
@@ -102,8 +99,8 @@ func parseKept(der []byte) (*x509.Certificate, error) {
 	if !bytes.Equal(cert.RawIssuer, cert.RawSubject) {
 		return nil, errors.New("it is not self-signed")
 	}
-	if k, ok := cert.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > maxRSABits {
-		return nil, fmt.Errorf("it has an RSA key of %d bits, want at most %d", k.N.BitLen(), maxRSABits)
+	if k, ok := cert.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > jose.MaxRSABits {
+		return nil, fmt.Errorf("it has an RSA key of %d bits, want at most %d", k.N.BitLen(), jose.MaxRSABits)
 	}
 	if err := cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature); err != nil {
 		return nil, fmt.Errorf("it is not signed by its own key: %w", err)

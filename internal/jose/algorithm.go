@@ -18,10 +18,10 @@ import (
 )
 
 // RSA moduli outside these bounds are refused: shorter ones are weak
-// (RFC 7518 section 3.3), longer ones cost whoever verifies too much.
+// (RFC 7518 section 3.3), longer ones cost whoever verifies too much: minutes, for half a million bits, which no context ends.
 const (
 	minRSABits = 2048
-	maxRSABits = 8192
+	MaxRSABits = 8192
 )
 
 type family int
@@ -90,8 +90,8 @@ func CheckKey(name string, key crypto.PublicKey) error {
 		return fmt.Errorf("a key of type %s can't be used with %s", keyName(key), name)
 	}
 	if k, ok := key.(*rsa.PublicKey); ok {
-		if bits := k.N.BitLen(); bits < minRSABits || bits > maxRSABits {
-			return fmt.Errorf("RSA key has %d bits, want %d to %d", bits, minRSABits, maxRSABits)
+		if bits := k.N.BitLen(); bits < minRSABits || bits > MaxRSABits {
+			return fmt.Errorf("RSA key has %d bits, want %d to %d", bits, minRSABits, MaxRSABits)
 		}
 		if k.E < 3 || k.E%2 == 0 {
 			return errors.New("RSA exponent is even or below 3")

@@ -170,8 +170,8 @@ func (j *jwk) rsaKey() (*rsa.PublicKey, error) {
 	if len(e) > 4 || len(e) == 4 && e[0] > 0x7f {
 		return nil, errors.New(`"e" is above 2^31-1`)
 	}
-	if len(n) > maxRSABits/8+1 {
-		return nil, fmt.Errorf(`"n" has %d bytes, want at most %d`, len(n), maxRSABits/8)
+	if len(n) > MaxRSABits/8+1 {
+		return nil, fmt.Errorf(`"n" has %d bytes, want at most %d`, len(n), MaxRSABits/8)
 	}
 	exponent := binary.BigEndian.Uint32(append(make([]byte, 4-len(e)), e...))
 	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent)}, nil
