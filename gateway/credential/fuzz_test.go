@@ -3,6 +3,7 @@ package credential
 import (
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,14 +41,19 @@ func rest(lines []string, separators string, gone func(string) bool) (left []str
 
 func never(string) bool { return false }
 
+// pairs are the parameters of a query, in which white space belongs to names and values.
+func pairs(rawQuery string) []string {
+	return strings.FieldsFunc(rawQuery, func(c rune) bool { return strings.ContainsRune(querySeparators, c) })
+}
+
 func FuzzStripQuery(f *testing.F) {
-	for _, seed := range []string{"", "a=1&access_token=x&b=2", "acces%73_token=x;a=%zz", "&&access_token;;x=&", "access_token=a&access_token=b", "%", "a=%20&%61ccess_token"} {
+	for _, seed := range []string{"", "a=1&access_token=x&b=2", "acces%73_token=x;a=%zz", "&&access_token;;x=&", "access_token=a&access_token=b", "%", "a=%20&%61ccess_token", "0&%61ccess_token ", "access_token =x"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, rawQuery string) {
 		_, left := all(t, []Place{inQuery}, http.Header{}, rawQuery)
-		wanted := rest([]string{rawQuery}, querySeparators, func(pair string) bool { _, ok := queryValue(pair, inQuery.Name); return ok })
-		if got := rest([]string{left}, querySeparators, never); !reflect.DeepEqual(got, wanted) {
+		wanted := slices.DeleteFunc(pairs(rawQuery), func(pair string) bool { _, ok := queryValue(pair, inQuery.Name); return ok })
+		if got := pairs(left); !slices.Equal(got, wanted) {
 			t.Errorf("%q became %q", rawQuery, left)
 		}
 		if !strings.Contains(rawQuery, "ccess") && !strings.Contains(rawQuery, "%") && left != rawQuery {
