@@ -246,7 +246,7 @@ func FuzzDenyByPath(f *testing.F) {
 	})
 	for _, seed := range []string{
 		"/admin", "/admin/x", "/%61dmin", "/x/../admin", "//admin", "/%2fadmin", "/x%2f..%2fadmin", `/\admin`, "/;/admin", "/admin;x", "/%2561dmin", "/admin%2fx",
-		"/./admin", "/admin%00", "/x/..;/admin", "/admin#x", "/admin%3fx", "/%c0%afadmin", "http://h/admin", "x:admin", "/adminx", "/a?/admin",
+		"/./admin", "/admin%00", "/x/..;/admin", "/admin#x", "/admin%3fx", "/%c0%afadmin", "http://h/admin", "x:admin", "/adminx", "/a?/admin", "ftp://admin/x", "HTTP://admin",
 	} {
 		f.Add(seed)
 	}
@@ -260,9 +260,9 @@ func FuzzDenyByPath(f *testing.F) {
 		if _, reason := reasonOf(g, r); reason != access.Allowed {
 			return
 		}
-		path, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(target, "http://"), "https://"), "?")
-		if strings.Contains(target, "://") {
-			_, path, _ = strings.Cut(path, "/")
+		path, _, _ := strings.Cut(target, "?")
+		if _, rest, absolute := strings.Cut(path, "://"); absolute && target[0] != '/' { // of any scheme, with an authority before the path
+			_, path, _ = strings.Cut(rest, "/")
 			path = "/" + path
 		}
 		for range 3 {
