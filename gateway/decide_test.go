@@ -197,7 +197,6 @@ func TestAmbiguousPaths(t *testing.T) {
 		{"/%61dmin", access.Allowed}, // is /admin to everybody, here too
 		{"/%C3%BC", access.Allowed},
 		{"/100%25", access.Allowed},
-		{"/a%23b", access.Allowed},
 		{"/x?p=%2f//;\\", access.Allowed},
 		{"http://gw", access.Allowed}, // absolute form, whose path is "/"
 		{"/a%2fb", access.BadRequest},
@@ -214,6 +213,7 @@ func TestAmbiguousPaths(t *testing.T) {
 		{"/a%7f", access.BadRequest},
 		{"/a%3fb", access.BadRequest},
 		{"/a#b", access.BadRequest},
+		{"/a%23b", access.BadRequest},
 		{"/%2561dmin", access.BadRequest},
 		{"/%c0%af", access.BadRequest},
 		{"/%ff", access.BadRequest},
@@ -246,7 +246,7 @@ func FuzzDenyByPath(f *testing.F) {
 	})
 	for _, seed := range []string{
 		"/admin", "/admin/x", "/%61dmin", "/x/../admin", "//admin", "/%2fadmin", "/x%2f..%2fadmin", `/\admin`, "/;/admin", "/admin;x", "/%2561dmin", "/admin%2fx",
-		"/./admin", "/admin%00", "/x/..;/admin", "/admin#x", "/admin%3fx", "/%c0%afadmin", "http://h/admin", "x:admin", "/adminx", "/a?/admin", "ftp://admin/x", "HTTP://admin",
+		"/./admin", "/admin%00", "/x/..;/admin", "/admin#x", "/admin%3fx", "/%c0%afadmin", "http://h/admin", "x:admin", "/adminx", "/a?/admin", "/admin%23x", "ftp://admin/x", "HTTP://admin",
 	} {
 		f.Add(seed)
 	}

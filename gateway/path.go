@@ -47,10 +47,6 @@ func ambiguousURL(u *url.URL) string {
 	if strings.Contains(u.RawPath, "%2f") || strings.Contains(u.RawPath, "%2F") {
 		return "an encoded slash"
 	}
-	// A raw "#" is no part of a request target (RFC 9112 section 3.2), and to some it ends the path.
-	if strings.Contains(u.RawPath, "#") {
-		return "a number sign"
-	}
 	return ambiguous(u.Path)
 }
 
@@ -66,6 +62,8 @@ func ambiguous(path string) string {
 			return "a backslash"
 		case c == '?':
 			return "an encoded question mark"
+		case c == '#': // is no part of a request target (RFC 9112 section 3.2): raw, as sent or as decoded by one on the way, it ends the path for some
+			return "a number sign"
 		case c == ';':
 			return "a semicolon"
 		case c < ' ' || c == 0x7f:
