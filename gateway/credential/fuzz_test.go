@@ -136,7 +136,6 @@ func FuzzAuthenticate(f *testing.F) {
 		who, err := a.Authenticate(r)
 		if err != nil {
 			refused(t, who, err)
-			return
 		}
 		r.Header = h.Clone()
 		r.URL.RawQuery = a.Strip(r.Header, query)
