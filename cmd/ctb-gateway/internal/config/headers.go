@@ -14,6 +14,7 @@ import (
 func (r *reader) claimHeaders(a *authorization) error {
 	const key = "authorization.claim_headers"
 	c := r.config
+	taken := map[string]bool{}
 	for _, h := range a.ClaimHeaders {
 		at := key + h.key
 		made := gateway.ClaimHeader{Header: http.CanonicalHeaderKey(h.Header), Claim: h.Claim, Name: h.APIKey != ""}
@@ -22,7 +23,7 @@ func (r *reader) claimHeaders(a *authorization) error {
 			return r.file.Fault(at, "header is missing; want a name such as X-User")
 		case r.isCredential(made.Header):
 			return r.file.Fault(at, "the header %s has the credential, want another such as X-User", made.Header)
-		case slices.ContainsFunc(c.ClaimHeaders, func(other gateway.ClaimHeader) bool { return folded(other.Header) == folded(made.Header) }):
+		case taken[folded(made.Header)]:
 			return r.file.Fault(at, "the header %s stands twice", made.Header)
 		case (h.Claim != nil) == (h.APIKey != ""):
 			return r.file.Fault(at, "want either claim, such as sub, or api_key: name")
@@ -38,6 +39,7 @@ func (r *reader) claimHeaders(a *authorization) error {
 		if err := made.Validate(); err != nil {
 			return r.file.Fault(at, "%w", err)
 		}
+		taken[folded(made.Header)] = true
 		c.ClaimHeaders = append(c.ClaimHeaders, made)
 	}
 	if r.file.Has(key) && len(a.ClaimHeaders) == 0 {
