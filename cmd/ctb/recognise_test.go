@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/base64"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/confidential-token-broker/ctb/attest/nitro/nitrotest"
+	"github.com/confidential-token-broker/ctb/attest/simulated"
 	"github.com/confidential-token-broker/ctb/attest/snp/kds"
 	"github.com/google/go-sev-guest/verify/testdata"
 )
@@ -58,13 +60,20 @@ func FuzzCollateral(f *testing.F) {
 		`{"issuer":"https://b.example.com","keys":[],"collateral":{"snp":{"root":"MAA="},"dcap":{}}}`} {
 		f.Add([]byte(text))
 	}
+	p, err := simulated.New(simulated.Config{Seed: make([]byte, 32), Now: simulatedAt})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(p.Collateral().Marshal())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		what, fix := insteadOfCollateral(data)
 		if (what == "") != (fix == "") {
 			t.Fatalf("got %q and %q, want both or neither", what, fix)
 		}
-		if x := inspectCollateral(data, nil, simulatedAt); x.Valid && !x.Genuine || x.Genuine && x.Basis == nil || !x.Valid && len(x.Reasons) == 0 {
-			t.Fatalf("got %+v", x)
+		for _, root := range []*x509.Certificate{nil, p.Root()} {
+			if x := inspectCollateral(data, root, simulatedAt); x.Valid && !x.Genuine || x.Genuine && x.Basis == nil || !x.Valid && len(x.Reasons) == 0 {
+				t.Fatalf("got %+v", x)
+			}
 		}
 	})
 }
