@@ -135,13 +135,24 @@ func flip(data []byte, at int) []byte {
 	return data
 }
 
-// FuzzParse: nothing panics, and only the right size is read.
+// FuzzParse: nothing panics, only the right size is read, and no byte of what is read can be another one
+// but those behind what is signed, which say nothing.
 func FuzzParse(f *testing.F) {
-	f.Add(made(f, nil))
-	f.Add([]byte("SIGSTRUCT"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if s, err := sigstruct.Parse(data); err == nil && (s == nil || len(data) != sigstruct.Size) {
-			t.Errorf("%d bytes were read", len(data))
+	f.Add(made(f, nil), uint16(600))
+	f.Add(made(f, nil), uint16(1028))
+	f.Add([]byte("SIGSTRUCT"), uint16(0))
+	f.Fuzz(func(t *testing.T, data []byte, at uint16) {
+		s, err := sigstruct.Parse(data)
+		if err != nil {
+			return
+		}
+		if s == nil || len(data) != sigstruct.Size {
+			t.Fatalf("%d bytes were read", len(data))
+		}
+		other := int(at) % sigstruct.Size
+		again, err := sigstruct.Parse(flip(data, other))
+		if signed := other < 1028; signed != (err != nil) || !signed && *again != *s {
+			t.Errorf("with another byte %d: got %+v, %v, want it refused: %v", other, again, err, signed)
 		}
 	})
 }
