@@ -197,6 +197,7 @@ func FuzzAuthorize(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add("client_id=dev-client&redirect_uri=http://127.0.0.1:1/callback&response_type=code&prompt=none&login_hint=alice")
+	f.Add("client_id=dev-client&redirect_uri=http://127.0.0.1:1/callback&response_type=code&scope=openid&prompt=none&login_hint=alice&state=s&code_challenge_method=S256&code_challenge=" + Challenge(verifier))
 	f.Add("client_id=dev-client&redirect_uri=http://127.0.0.1:80@mallory.example/callback")
 	f.Add("redirect_uri=//mallory.example&client_id=%zz;a=b")
 	f.Fuzz(func(t *testing.T, query string) {
