@@ -62,7 +62,7 @@ func ambiguous(path string) string {
 			return "a backslash"
 		case c == '?':
 			return "an encoded question mark"
-		case c == '#': // is no part of a request target (RFC 9112 section 3.2): raw, as sent or as decoded by one on the way, it ends the path for some
+		case c == '#': // raw, as sent or as somebody on the way decodes it, it is no part of a target (RFC 9112 section 3.2) and ends the path for some
 			return "a number sign"
 		case c == ';':
 			return "a semicolon"
