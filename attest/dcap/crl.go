@@ -3,6 +3,7 @@ package dcap
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 
@@ -36,6 +37,8 @@ func readCRL(der []byte, issuer *x509.Certificate) (*x509.RevocationList, error)
 	switch {
 	case len(list.Raw) != len(der): // the standard library ignores what follows
 		return nil, fmt.Errorf("got %d bytes behind the list", len(der)-len(list.Raw))
+	case !whole(der): // and so it does within it
+		return nil, errors.New("something follows the signature of the list")
 	case !bytes.Equal(list.RawIssuer, issuer.RawSubject):
 		return nil, fmt.Errorf("issuer: got %.100q, want %q", list.Issuer.CommonName, issuer.Subject.CommonName)
 	case list.SignatureAlgorithm != x509.ECDSAWithSHA256:
@@ -61,6 +64,13 @@ func readCRL(der []byte, issuer *x509.Certificate) (*x509.RevocationList, error)
 		return nil, fmt.Errorf("not signed by %q: %w", issuer.Subject.CommonName, err)
 	}
 	return list, nil
+}
+
+// whole tells whether a list has the three parts that it is of and no others (RFC 5280 §5.1), so that all of it is signed but the signature.
+func whole(der []byte) bool {
+	var parts []asn1.RawValue
+	_, err := asn1.Unmarshal(der, &parts)
+	return err == nil && len(parts) == 3
 }
 
 // check returns an error if the certificate, which the list's issuer issued, is revoked. Every

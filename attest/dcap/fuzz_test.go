@@ -227,6 +227,7 @@ func FuzzCRL(f *testing.F) {
 	for _, seed := range seeds {
 		f.Add(seed)
 		f.Add(append(bytes.Clone(seed), 0))
+		f.Add(within(seed, 0x05, 0))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		l, err := verifyCRL("root CRL", data, v.Root)
@@ -240,6 +241,15 @@ func FuzzCRL(f *testing.F) {
 			t.Errorf("got %v, %v", err, l.basis)
 		}
 	})
+}
+
+// within returns a DER SEQUENCE with something behind what it has.
+func within(sequence []byte, more ...byte) []byte {
+	var s asn1.RawValue
+	if _, err := asn1.Unmarshal(sequence, &s); err != nil {
+		panic(err)
+	}
+	return der2(tagSequence, s.Bytes, more)
 }
 
 // FuzzTDBody: a body of TDX is read as Intel's tables have it, and written so again.

@@ -73,6 +73,8 @@ func TestHostileRevocationLists(t *testing.T) {
 		{"root CRL missing", change(func(c *Collateral) { c.RootCACRL = nil }), "collateral: root_ca_crl: it is empty"},
 		{"root CRL no DER", change(func(c *Collateral) { c.RootCACRL = []byte("CRL") }), "root CRL: x509: malformed crl"},
 		{"root CRL with a byte behind", change(func(c *Collateral) { c.RootCACRL = append(c.RootCACRL, 0) }), "root CRL: got 1 bytes behind the list"},
+		{"root CRL with a NULL behind its signature", change(func(c *Collateral) { c.RootCACRL = within(c.RootCACRL, 0x05, 0) }), "root CRL: something follows the signature of the list"},
+		{"root CRL with a byte behind its signature", change(func(c *Collateral) { c.RootCACRL = within(c.RootCACRL, 0) }), "root CRL: something follows the signature of the list"},
 		{"root CRL of the PCK CA", change(func(c *Collateral) { c.RootCACRL = c.PCKCRL }), `root CRL: issuer: got "Intel SGX PCK Platform CA", want "Intel SGX Root CA"`},
 		{"root CRL by another key", func(f *forge) {
 			f.collateral = func(c *Collateral) { c.RootCACRL = list(t, f.rootCRL, f.root, other) }
