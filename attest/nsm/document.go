@@ -30,17 +30,18 @@ var tag18 = []byte{0xd2}
 // sign1 is COSE_Sign1 (RFC 9052, section 4.2).
 type sign1 struct {
 	_           struct{} `cbor:",toarray"`
-	Protected   []byte
+	Protected   cbor.ByteString
 	Unprotected map[any]any
-	Payload     []byte
-	Signature   []byte
+	Payload     cbor.ByteString
+	Signature   cbor.ByteString
 }
 
-// payload has the members of the document that are looked at ("Nitro Enclaves attestation process", section 2.1).
+// payload has the members of the document that are looked at ("Nitro Enclaves attestation process", section 2.1). Their type takes byte
+// strings alone; for a []byte the library would also take an array of numbers.
 type payload struct {
-	Certificate []byte   `cbor:"certificate"`
-	CABundle    [][]byte `cbor:"cabundle"`
-	UserData    []byte   `cbor:"user_data"`
+	Certificate cbor.ByteString   `cbor:"certificate"`
+	CABundle    []cbor.ByteString `cbor:"cabundle"`
+	UserData    cbor.ByteString   `cbor:"user_data"`
 }
 
 // read finds the user data and the end of the certificates. It verifies nothing.
@@ -49,7 +50,7 @@ func read(data []byte) (document, error) {
 		return document{}, fmt.Errorf("too large: want at most %d bytes", maxDocument)
 	}
 	strict, err := cbor.DecOptions{
-		DupMapKey: cbor.DupMapKeyEnforcedAPF, TagsMd: cbor.TagsForbidden, FieldNameMatching: cbor.FieldNameMatchingCaseSensitive,
+		DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden, FieldNameMatching: cbor.FieldNameMatchingCaseSensitive,
 		MaxNestedLevels: maxDepth, MaxArrayElements: maxItems, MaxMapPairs: maxItems,
 	}.DecMode()
 	if err != nil {
@@ -60,19 +61,19 @@ func read(data []byte) (document, error) {
 		return document{}, fmt.Errorf("COSE_Sign1: %w", err)
 	}
 	var p payload
-	if err := strict.Unmarshal(s.Payload, &p); err != nil {
+	if err := strict.Unmarshal(s.Payload.Bytes(), &p); err != nil {
 		return document{}, fmt.Errorf("payload: %w", err)
 	}
 	if len(p.Certificate) == 0 {
 		return document{}, errors.New("payload: certificate: it is missing")
 	}
-	leaf, err := x509.ParseCertificate(p.Certificate)
+	leaf, err := x509.ParseCertificate(p.Certificate.Bytes())
 	if err != nil {
 		return document{}, fmt.Errorf("payload: certificate: %w", err)
 	}
-	d := document{userData: p.UserData, notAfter: leaf.NotAfter}
+	d := document{userData: p.UserData.Bytes(), notAfter: leaf.NotAfter}
 	for i, der := range p.CABundle {
-		ca, err := x509.ParseCertificate(der)
+		ca, err := x509.ParseCertificate(der.Bytes())
 		if err != nil {
 			return document{}, fmt.Errorf("payload: cabundle[%d]: %w", i, err)
 		}

@@ -107,6 +107,19 @@ func remake(change func(payload map[string]any)) func([]byte) []byte {
 	}
 }
 
+// inPieces is a byte string of indefinite length (RFC 8949 section 3.2.3).
+func inPieces(b []byte) cbor.RawMessage {
+	half := len(b) / 2
+	return bytes.Join([][]byte{{0x5f}, encode(b[:half]), encode(b[half:]), {0xff}}, nil)
+}
+
+func inNumbers(b []byte) (all []int) {
+	for _, c := range b {
+		all = append(all, int(c))
+	}
+	return all
+}
+
 func TestEachFailureIsClear(t *testing.T) {
 	mine := numbered(7)
 	answer := func(v any) func([]byte) []byte { return func([]byte) []byte { return encode(v) } }
@@ -148,6 +161,9 @@ func TestEachFailureIsClear(t *testing.T) {
 			func(d *device) { d.spoil = remake(func(p map[string]any) { p["certificate"] = []byte("junk") }) }, nil, []string{"payload: certificate: "}},
 		"user data of another type": {
 			func(d *device) { d.spoil = remake(func(p map[string]any) { p["user_data"] = "text" }) }, nil, []string{"payload: "}},
+		"user data in numbers": {func(d *device) { d.spoil = remake(func(p map[string]any) { p["user_data"] = inNumbers(mine[:]) }) }, nil, []string{"payload: "}},
+		"user data in pieces": {
+			func(d *device) { d.spoil = remake(func(p map[string]any) { p["user_data"] = inPieces(mine[:]) }) }, nil, []string{"payload: ", "indefinite-length"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(t)
@@ -267,6 +283,8 @@ func FuzzRead(f *testing.F) {
 	f.Add(d.module.Document(data[:], nil, nil, d.now))
 	f.Add(d.module.Document(nil, []byte("nonce"), []byte("key"), d.now))
 	f.Add(append([]byte{0xd2}, d.module.Document(data[:10], nil, nil, d.now)...))
+	f.Add(remake(func(p map[string]any) { p["user_data"] = inNumbers(data[:]) })(d.template))
+	f.Add(remake(func(p map[string]any) { p["user_data"] = inPieces(data[:]) })(d.template))
 	f.Add(encode([]any{[]byte{}, map[any]any{}, encode(map[string]any{"user_data": nil, "certificate": []byte{0x30, 0}}), []byte{}}))
 	if document := genuine(f); document != nil {
 		f.Add(document)
