@@ -114,6 +114,7 @@ func table(vcek string) []byte {
 func TestTablesThatAreOfNoUse(t *testing.T) {
 	for name, aux := range map[string][]byte{
 		"none": nil, "of zeros": make([]byte, 4096), "torn": table("certificate")[:30], "junk": bytes.Repeat([]byte{0xff}, 999), "of no certificate": table(""),
+		"too large in JSON": table(strings.Repeat("certificate", 20000)),
 	} {
 		k := newKernel(SEVGuest, sev)
 		k.aux = aux

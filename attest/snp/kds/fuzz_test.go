@@ -59,8 +59,8 @@ func FuzzTable(f *testing.F) {
 				t.Errorf("read %x, which is not in the table", part)
 			}
 		}
-		if again, err := kds.ParseCollateral(c.Marshal()); err == nil && !bytes.Equal(again.Marshal(), c.Marshal()) {
-			t.Error("what is read is written as something else")
+		if again, err := kds.ParseCollateral(c.Marshal()); err != nil || !bytes.Equal(again.Marshal(), c.Marshal()) {
+			t.Errorf("what is read is written as something else, %v", err)
 		}
 	})
 }

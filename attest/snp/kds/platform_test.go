@@ -142,11 +142,16 @@ func TestTable(t *testing.T) {
 		}
 	}
 	change := func(f func([]byte)) []byte { b := bytes.Clone(good); f(b); return b }
+	large := append(bytes.Clone(good), make([]byte, 100<<10)...)
+	for entry := range 3 { // each of them is all of it
+		binary.LittleEndian.PutUint64(large[24*entry+16:], uint64(len(large))<<32)
+	}
 	for want, table := range map[string][]byte{
 		"it ends within an entry":        make([]byte, 30)[:30:30],
 		"are not within":                 change(func(b []byte) { binary.LittleEndian.PutUint32(b[16:], 0xffffffff) }),
 		"of the table":                   change(func(b []byte) { binary.LittleEndian.PutUint32(b[20:], uint32(len(b))) }),
 		"comes twice":                    change(func(b []byte) { copy(b[24:], b[:16]) }),
+		"bytes of collateral":            large,
 		"more than 32 entries":           slices.Repeat([]byte{16: 1, 23: 0}, 40),
 		"got 262145 bytes, want at most": make([]byte, 256<<10+1),
 	} {

@@ -69,6 +69,9 @@ func fromTable(aux []byte, signedBy string) (*Collateral, error) {
 	for _, p := range c.parts() {
 		*p.der = decodeBlob(*p.der)
 	}
+	if n := len(c.Marshal()); n > maxCollateral { // entries may overlap, and base64 takes more
+		return nil, fmt.Errorf("what is in it would be %d bytes of collateral, want at most %d", n, maxCollateral)
+	}
 	return c, nil
 }
 
