@@ -3,6 +3,7 @@ package kds
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 
@@ -19,7 +20,7 @@ func readCRL(der []byte, root *x509.Certificate) (*x509.RevocationList, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkCRL(list, len(der)); err != nil {
+	if err := checkCRL(list, der); err != nil {
 		return nil, err
 	}
 	if !bytes.Equal(list.RawIssuer, root.RawSubject) {
@@ -32,9 +33,14 @@ func readCRL(der []byte, root *x509.Certificate) (*x509.RevocationList, error) {
 }
 
 // checkCRL refuses lists that the standard library reads, but not for what they say.
-func checkCRL(list *x509.RevocationList, size int) error {
-	if len(list.Raw) != size {
-		return fmt.Errorf("got %d bytes behind it", size-len(list.Raw))
+func checkCRL(list *x509.RevocationList, der []byte) error {
+	if len(list.Raw) != len(der) {
+		return fmt.Errorf("got %d bytes behind it", len(der)-len(list.Raw))
+	}
+	// It has three parts (RFC 5280 §5.1). What follows the signature nobody has signed.
+	var parts []asn1.RawValue
+	if _, err := asn1.Unmarshal(der, &parts); err != nil || len(parts) != 3 {
+		return errors.New("something follows its signature")
 	}
 	if list.SignatureAlgorithm != x509.SHA384WithRSAPSS {
 		return fmt.Errorf("signature algorithm: got %v, want %v", list.SignatureAlgorithm, x509.SHA384WithRSAPSS)

@@ -2,6 +2,7 @@ package kds_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/pem"
 	"errors"
 	"runtime"
@@ -149,5 +150,17 @@ func TestLibrarysTable(t *testing.T) {
 	got, err := kds.FromTable(table.Marshal())
 	if err != nil || !bytes.Equal(got.Leaf, testdata.VcekBytes) || !bytes.Equal(got.CA, c.CA) || !bytes.Equal(got.Root, c.Root) || got.CRL != nil {
 		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// TestNothingFollows: what the standard library does not look at is refused.
+func TestNothingFollows(t *testing.T) {
+	p := platform(t, snptest.Config{})
+	list := p.CRL()
+	wantError(t, kds.ReadCRL(append(bytes.Clone(list), 0), p.Root()), "got 1 bytes behind it")
+	for _, more := range [][]byte{{0x05, 0}, {0}} {
+		within := append(bytes.Clone(list), more...)
+		binary.BigEndian.PutUint16(within[2:], uint16(len(within)-4)) // of the SEQUENCE
+		wantError(t, kds.ReadCRL(within, p.Root()), "something follows its signature")
 	}
 }
