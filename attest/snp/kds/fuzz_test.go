@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -128,41 +129,71 @@ func FuzzFile(f *testing.F) {
 	})
 }
 
-// answering is a network whose every answer has this status, header and body.
+// answering is a network with a service that is asked for the documents whose URLs end so: "crl", "cert_chain", and "" for the certificate
+// of a key. Of one of them its answer has this status, header and body; the others it has.
 type answering struct {
-	status int
-	after  string
-	body   []byte
+	document string
+	status   int
+	after    string
+	body     []byte
+	others   map[string][]byte
 }
 
-func (a answering) RoundTrip(*http.Request) (*http.Response, error) {
+func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
+	document := path.Base(r.URL.Path)
+	if document != "crl" && document != "cert_chain" {
+		document = ""
+	}
+	if document != a.document {
+		w.Write(a.others[document])
+		return w.Result(), nil
+	}
 	w.Header().Set("Retry-After", a.after)
-	w.WriteHeader(100 + a.status%500)
+	w.WriteHeader(a.status)
 	w.Write(a.body)
 	return w.Result(), nil
 }
 
-// FuzzAnswer: whatever a service says, there is collateral in its form, or an error.
+// FuzzAnswer: whatever a service says of any document, there is collateral in its form, or an error.
 func FuzzAnswer(f *testing.F) {
 	chip := platform(f, snptest.Config{})
 	c := chip.Certificates()
+	others := map[string][]byte{"": c.Leaf, "crl": c.CRL, "cert_chain": bundles[0].pem}
 	f.Add(100, "", c.Leaf, true)
 	f.Add(100, "", bundles[0].pem, false)
 	f.Add(100, "", c.CRL, false)
 	f.Add(329, "120", []byte("x"), true)
 	chips, cloud := about(f, chip), about(f, platform(f, snptest.Config{SignedBy: kds.VLEK}))
 	f.Fuzz(func(t *testing.T, status int, after string, body []byte, vcek bool) {
-		client := &kds.Client{HTTP: &http.Client{Transport: answering{max(status, 0), after, body}}}
-		client.SetClock(func() time.Time { return t0 }, nil)
-		client.SetNoWait()
-		p := chips
+		status = 100 + max(status, 0)%500
+		p, documents := chips, []string{"crl", "cert_chain", ""}
 		if !vcek {
-			p = cloud
+			p, documents = cloud, documents[:2]
 		}
-		got, err := client.Collateral(t.Context(), p)
-		if (err == nil) != (got != nil) || err == nil && len(got.CRL) == 0 {
-			t.Errorf("got %v, %v", got, err)
+		for _, document := range documents {
+			client := &kds.Client{HTTP: &http.Client{Transport: answering{document, status, after, body, others}}}
+			client.SetClock(func() time.Time { return t0 }, nil)
+			client.SetNoWait()
+			got, err := client.Collateral(t.Context(), p)
+			if (err == nil) != (got != nil) || err == nil && status != http.StatusOK {
+				t.Errorf("got %v, %v", got, err)
+			}
+			if err != nil {
+				continue
+			}
+			certs := [][]byte{got.CA, got.Root}
+			if vcek {
+				certs = append(certs, got.Leaf)
+			}
+			for _, der := range certs {
+				if _, err := x509.ParseCertificate(der); err != nil {
+					t.Errorf("got a certificate that is none: %v", err)
+				}
+			}
+			if _, err := x509.ParseRevocationList(got.CRL); err != nil {
+				t.Errorf("got a revocation list that is none: %v", err)
+			}
 		}
 	})
 }
