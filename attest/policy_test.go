@@ -130,6 +130,8 @@ func TestParsePolicyRefuses(t *testing.T) {
 		"directive":                     {"%YAML 1.2\n---\n" + ok, "is not read here"},
 		"deep brackets":                 {"builds: " + strings.Repeat("[", 10000), "nested too deeply"},
 		"deep braces":                   {strings.Repeat("{a: ", 10000), "nested too deeply"},
+		"empty lines in a text":         {"a: |\n  " + strings.Repeat("\n", 1<<20-10), "line 202, column 1: too many empty lines follow one another"},
+		"lines of spaces in a text":     {"a: >\n  b" + strings.Repeat("\r\n  ", 100000), "too many empty lines follow one another"},
 		"deep dashes":                   {strings.Repeat("- ", 10000) + "a", "nested too deeply"},
 		"more keys than a parser bears": {strings.Repeat("a: 1\n", 10000), "line 6667, column 4: got 20000 keys, values and signs before here"},
 		"larger than 1 MiB":             {ok + strings.Repeat("#", 1<<20), "want at most 1048576"},
@@ -465,7 +467,7 @@ func TestDefaultRefusals(t *testing.T) {
 func FuzzParsePolicy(f *testing.F) {
 	for _, seed := range []string{
 		wholePolicy, "", "builds: [}", "builds:\n- tee: tdx\n  mrtd: " + hex48, `{"builds":[{"tee":"sgx","mrenclave":"` + encl32 + `"}]}`,
-		"a: &x [*x]", "? a", "- - - -", "tcb: {accept: []}", "builds: !!map {}", "\"\\u0000\": 1", "a: |\n  b", "\t", "%YAML 1.2", "builds:\n- tee: sgx\n  isvsvn: 99999999999999999999",
+		"a: &x [*x]", "? a", "- - - -", "tcb: {accept: []}", "builds: !!map {}", "\"\\u0000\": 1", "a: |\n  b", "a: >\n  b" + strings.Repeat("\n", 300), "\t", "%YAML 1.2", "builds:\n- tee: sgx\n  isvsvn: 99999999999999999999",
 		"builds: [{tee: tdx, mrtd: " + hex48 + ", xfam: e702060000000000}]\ntcb:\n  tolerate:\n  - status: OutOfDate\n    until: 9999-12-31\n    advisories: []\n",
 		"tcb: {tolerate: [{status: Revoked, until: 0000-01-01T00:00:00-23:59}]}",
 		snpPolicy, snpPolicy + "  guest_svn: 1\n  vmpl: 3\n  unchecked_revocation: true\n  guest_policy: 0000000000070000\n", snpPolicy + "tcb: {accept: []}", snpBuild + "  product: Turin\n  min_tcb: {fmc: 0, bootloader: 0, tee: 0, snp: 0, microcode: 256}",

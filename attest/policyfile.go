@@ -21,6 +21,7 @@ import (
 const (
 	maxPolicy       = 1 << 20 // bytes
 	maxPolicyDepth  = 16      // brackets and dashes inside one another
+	maxPolicyEmpty  = 200     // ends of empty lines in a row; the lexer's time grows with the square of those behind a block of text
 	maxPolicyTokens = 20000   // some 650 builds of SEV-SNP; the parser's time grows with the square of a mapping's keys
 )
 
@@ -51,6 +52,9 @@ func parseDocument(data []byte) (ast.Node, error) {
 	if fault := saved.Fault(data); fault != "" {
 		return nil, errors.New("line 1, column 1: " + fault)
 	}
+	if line := emptyLines(data); line > 0 {
+		return nil, fmt.Errorf("line %d, column 1: too many empty lines follow one another", line)
+	}
 	tokens := lexer.Tokenize(string(data))
 	if err := checkTokens(tokens); err != nil {
 		return nil, err
@@ -68,6 +72,26 @@ func parseDocument(data []byte) (ast.Node, error) {
 		return nil, &keyError{"builds", "the file is empty; name a build, with its tee and mrenclave, mrtd, measurement or pcr0"}
 	}
 	return file.Docs[0].Body, nil
+}
+
+// emptyLines returns the line before which there are too many empty ones in a row, 0 if there is none.
+func emptyLines(data []byte) int {
+	line, run := 1, 0
+	for _, c := range data {
+		switch c {
+		case '\n', '\r': // each of which ends a line to the lexer, and both together one
+			if run++; c == '\n' {
+				line++
+			}
+		case ' ', '\t':
+		default:
+			run = 0
+		}
+		if run > maxPolicyEmpty {
+			return line
+		}
+	}
+	return 0
 }
 
 // startOf returns the token that a document begins with. One without a body has no token of its own.
