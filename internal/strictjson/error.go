@@ -45,7 +45,7 @@ func At(data []byte, message string, path ...any) *Error {
 			panic(fmt.Sprintf("strictjson.At: a step is a string or an int, not %T", step))
 		}
 	}
-	e := at(data, locate(data, p.String()), "", message)
+	e := at(data, locate(data, jsontext.Pointer(p.String())), "", message)
 	e.Path = readable(path)
 	return e
 }
@@ -67,36 +67,49 @@ func position(data []byte, offset int64) (line, column int) {
 }
 
 // locate returns the offset of the value at pointer, or of the nearest one
-// around it. Of members with the same name it finds the first.
-func locate(data []byte, pointer string) int64 {
+// around it. Of members with the same name it finds the first. It steps over what does not
+// lead there: to ask at each value where it stands takes too long in a text that is nested deeply.
+func locate(data []byte, pointer jsontext.Pointer) int64 {
 	d := jsontext.NewDecoder(bytes.NewReader(data), jsontext.AllowDuplicateNames(true))
-	var found int64
-	for {
-		previous := d.InputOffset()
-		t, err := d.ReadToken()
-		if err != nil {
-			return found
+	begin := func() int64 {
+		return int64(len(data) - len(bytes.TrimLeft(data[d.InputOffset():], " \t\r\n,:")))
+	}
+	found := begin()
+	for step := range pointer.Tokens() {
+		if !enter(d, step) {
+			break
 		}
-		if t.Kind() == '}' || t.Kind() == ']' || isName(d, t) || !encloses(string(d.StackPointer()), pointer) {
-			continue
+		found = begin()
+	}
+	return found
+}
+
+// enter reads on to the value of a member, or to an element, of what begins here.
+func enter(d *jsontext.Decoder, step string) bool {
+	outer := d.PeekKind()
+	if outer != '{' && outer != '[' {
+		return false
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return false
+	}
+	for i := 0; d.PeekKind() != '}' && d.PeekKind() != ']'; i++ {
+		name := strconv.Itoa(i)
+		if outer == '{' {
+			t, err := d.ReadToken()
+			if err != nil {
+				return false
+			}
+			name = t.String()
 		}
-		rest := bytes.TrimLeft(data[previous:], " \t\r\n,:")
-		found = int64(len(data) - len(rest))
-		if string(d.StackPointer()) == pointer {
-			return found
+		if name == step {
+			return true
+		}
+		if d.SkipValue() != nil {
+			return false
 		}
 	}
-}
-
-// isName tells whether t, just read, is the name of a member.
-func isName(d *jsontext.Decoder, t jsontext.Token) bool {
-	parent, length := d.StackIndex(d.StackDepth())
-	return t.Kind() == '"' && parent == '{' && length%2 == 1
-}
-
-func encloses(outer, inner string) bool {
-	rest, ok := strings.CutPrefix(inner, outer)
-	return ok && (rest == "" || rest[0] == '/')
+	return false
 }
 
 // steps splits a pointer. A step of digits is taken for an index: no file of ours

@@ -34,7 +34,7 @@ func explainSyntax(data []byte, e *jsontext.SyntacticError) *Error {
 	case errors.Is(e.Err, io.ErrUnexpectedEOF):
 		return at(data, int64(len(data)), e.JSONPointer, "the text ends too early: a closing quote, ] or } is missing")
 	case errors.Is(e.Err, jsontext.ErrDuplicateName):
-		line, _ := position(data, locate(data, string(e.JSONPointer)))
+		line, _ := position(data, locate(data, e.JSONPointer))
 		return at(data, e.ByteOffset, e.JSONPointer,
 			fmt.Sprintf("this key appears twice (first on line %d): remove one", line))
 	}

@@ -158,6 +158,19 @@ func TestAt(t *testing.T) {
 	}
 }
 
+// Where a value is, is found in a moment, however deep the text: to ask each of these where it stands takes minutes.
+func TestDeepTextsAreLocated(t *testing.T) {
+	before := `{"configs": [{"values": [` + strings.Repeat("[", 9990) + strings.Repeat("1,", 100_000)
+	after := strings.Repeat("]", 9990) + `]}]}`
+	if got := At([]byte(before+"1"+after), "wrong", "configs", 0, "name").Error(); got != "line 1, column 14: configs[0].name: wrong" {
+		t.Errorf("got %s", got)
+	}
+	err := Unmarshal([]byte(before+`{"a": 1, "a": 2}`+after), new(file))
+	if err == nil || !strings.Contains(err.Error(), "this key appears twice (first on line 1)") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A message holds no string of the text and stays short, whatever the text holds.
 func TestErrorIsBoundedAndKeepsSecrets(t *testing.T) {
 	long := strings.Repeat("s3cret", 100_000)
