@@ -191,7 +191,7 @@ func FuzzRecord(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string, text []byte) {
 		r, err := parseRecord(name, text)
-		if err != nil {
+		if err != nil || len(text) > MaxRecord-len(`"issuer":"",`) { // what others leave out and we don't may not fit
 			return
 		}
 		again, err := r.marshal()
