@@ -1,6 +1,7 @@
 package ctb_test
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -306,7 +307,28 @@ func FuzzParseKeys(f *testing.F) {
 	})
 }
 
+func publicPEM(tb testing.TB, key crypto.PublicKey) []byte {
+	tb.Helper()
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+}
+
 func FuzzParsePEM(f *testing.F) {
 	f.Add([]byte("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"))
-	f.Fuzz(func(t *testing.T, data []byte) { _, _ = ctb.ParsePEM(data) })
+	for _, alg := range []string{"RS256", "ES256", "ES384", "EdDSA"} {
+		f.Add(publicPEM(f, signers()[alg].Public()))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		k, err := ctb.ParsePEM(data)
+		if err != nil {
+			return
+		}
+		again, err := ctb.ParsePEM(publicPEM(t, k.Public))
+		if err != nil || again.Algorithm != k.Algorithm || !jose.SameKey(again.Public, k.Public) {
+			t.Errorf("got %+v, written anew it reads as %+v, %v", k, again, err)
+		}
+	})
 }
