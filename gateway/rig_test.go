@@ -119,7 +119,7 @@ func (l *logBuffer) String() string {
 // waitLog waits until the log has this text: a request's line is written after its answer.
 func (g *rig) waitLog(want string) string {
 	g.tb.Helper()
-	for range 1000 {
+	for range 3000 {
 		if log := g.log.String(); strings.Contains(log, want) {
 			return log
 		}

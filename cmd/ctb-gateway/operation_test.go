@@ -193,7 +193,7 @@ func TestStop(t *testing.T) {
 func (p *process) counts(lines ...string) {
 	p.t.Helper()
 	var body, missing string
-	for range 1000 {
+	for range 3000 {
 		_, body = p.get("admin", "/metrics")
 		missing = ""
 		for _, line := range lines {

@@ -194,7 +194,7 @@ func TestReloadDropsNothing(t *testing.T) {
 			}
 		})
 	}
-	for i := range 4 {
+	for i := 0; i < 4 || asked.Load() < 20 && !t.Failed(); i++ { // a slow machine may need more, to show anything
 		mark := p.mark()
 		edit(t, config, "upstream:", fmt.Sprintf("# %d\nupstream:", i))
 		p.cmd.Process.Signal(syscall.SIGHUP)
@@ -203,9 +203,6 @@ func TestReloadDropsNothing(t *testing.T) {
 	stop()
 	clients.Wait()
 	tunnel.echoes("still here")
-	if asked.Load() < 20 {
-		t.Errorf("%d requests, too few to show anything", asked.Load())
-	}
 }
 
 const someKeys = "Name,ApiKey,CreatedAt\nAlice,key-of-alice,2023-09-18T07:38:53Z\nBob,key-of-bob,2023-09-18T07:38:53Z\n"

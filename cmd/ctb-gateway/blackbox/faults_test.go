@@ -19,7 +19,7 @@ func TestUpstreamFaults(t *testing.T) {
 	for _, profile := range profiles {
 		t.Run(profile, func(t *testing.T) {
 			t.Parallel()
-			w := stand(t, profile, "timeouts: {connect: 5s, answer: 2s, idle: 10m}\nsessions: off\n"+tokens)
+			w := stand(t, profile, "timeouts: {connect: 5s, answer: 6s, idle: 10m}\nsessions: off\n"+tokens)
 			released := make(chan struct{})
 			t.Cleanup(func() { close(released) })
 			w.up.serve = func(_ *upstream, c *exchange) bool {
@@ -44,7 +44,7 @@ func TestUpstreamFaults(t *testing.T) {
 				case "/slow": // a body that comes a byte at a time, longer than an answer may take to begin
 					io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
 					for range 8 {
-						time.Sleep(300 * time.Millisecond)
+						time.Sleep(time.Second)
 						io.WriteString(c, "x")
 					}
 				default:
@@ -116,28 +116,30 @@ func TestCutSession(t *testing.T) {
 // TestIdleSession: an upgraded connection on which nothing moves is cut, and one on which something does is not.
 func TestIdleSession(t *testing.T) {
 	t.Parallel()
-	const timeout = time.Second
+	const timeout = 3 * time.Second
 	w := stand(t, "notary", fmt.Sprintf("timeouts: {idle: %v}\n", timeout)+tokens)
+	moved := time.Now() // no later than the last byte
 	idle, busy := w.opened("idle"), w.opened("busy")
 	stop, failed := make(chan struct{}), make(chan error, 1)
 	go func() {
-		for last := time.Now(); ; last = time.Now() {
+		defer close(failed)
+		for {
+			now := time.Now()
 			_, err := io.WriteString(busy, "x")
 			if err == nil {
 				err = busy.expect("x")
 			}
-			if err != nil && time.Since(last) < timeout { // on a machine that halts for so long, it was idle
-				failed <- err
+			if err != nil {
+				if time.Since(moved) < timeout { // on a machine that halts for so long, it was idle
+					failed <- err
+				}
+				return
 			}
+			moved = now
 			select {
 			case <-stop:
-				close(failed)
 				return
 			case <-time.After(20 * time.Millisecond):
-			}
-			if err != nil {
-				close(failed)
-				return
 			}
 		}
 	}()
