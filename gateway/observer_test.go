@@ -157,8 +157,8 @@ func TestClientsThatLeave(t *testing.T) {
 	g := newRig(t, setup{keys: slowKeys{asked: leave}})
 	req, _ := http.NewRequestWithContext(ctx, "GET", g.gateway.URL, nil)
 	req.Header.Set("Authorization", "Bearer "+g.issuer.Token(nil))
-	if _, err := g.gateway.Client().Do(req); err == nil {
-		t.Fatal("got an answer")
+	if res, err := g.gateway.Client().Do(req); err == nil { // it came between TLS's goodbye and TCP's
+		res.Body.Close()
 	}
 	if log := g.waitLog(`"status":499`); strings.Contains(log, "ERROR") {
 		t.Errorf("got %s", log)
