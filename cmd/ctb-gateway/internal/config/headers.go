@@ -18,12 +18,13 @@ func (r *reader) claimHeaders(a *authorization) error {
 	for _, h := range a.ClaimHeaders {
 		at := key + h.key
 		made := gateway.ClaimHeader{Header: http.CanonicalHeaderKey(h.Header), Claim: h.Claim, Name: h.APIKey != ""}
+		seen := folded(made.Header)
 		switch {
 		case h.Header == "":
 			return r.file.Fault(at, "header is missing; want a name such as X-User")
 		case r.isCredential(made.Header):
 			return r.file.Fault(at, "the header %s has the credential, want another such as X-User", made.Header)
-		case taken[folded(made.Header)]:
+		case taken[seen]:
 			return r.file.Fault(at, "the header %s stands twice", made.Header)
 		case (h.Claim != nil) == (h.APIKey != ""):
 			return r.file.Fault(at, "want either claim, such as sub, or api_key: name")
@@ -39,7 +40,7 @@ func (r *reader) claimHeaders(a *authorization) error {
 		if err := made.Validate(); err != nil {
 			return r.file.Fault(at, "%w", err)
 		}
-		taken[folded(made.Header)] = true
+		taken[seen] = true
 		c.ClaimHeaders = append(c.ClaimHeaders, made)
 	}
 	if r.file.Has(key) && len(a.ClaimHeaders) == 0 {
